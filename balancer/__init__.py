@@ -1,0 +1,18 @@
+"""A load balancer that knows LLM traffic. The map:
+
+* ``daemon``     the composition root: builds the rooms, listens, owns the clock tick, signals, drain
+* ``cli``, ``config``, ``logs``, ``admin_client``  what an operator sees
+* ``wire``       bytes <-> messages, shared with backends and clients
+* ``doors``      the listening sides: native lines, HTTP, classic text, registrations, heartbeats, admin
+* ``exchange``   one request's way from arrival to last token: start reading here
+* ``admission``  which model, who waits, who is refused
+* ``cache``      earlier answers, and when one may be given again
+* ``pool``       who is alive, who has which slots: failure detector, ledger, registry, the immutable pool view
+* ``routing``    eligible -> policy -> lease, in one synchronous call
+* ``upstream``   the backends' side of a request: dial, reuse, relay, cancel
+* ``adapters``   one third-party library each, imported lazily
+* ``request``, ``errors``, ``tasks``  what all rooms share
+
+A request goes door -> admission -> cache -> routing -> upstream -> backend, and its answer back as bytes per chunk.
+``wire``, ``pool``, ``routing``, ``cache``, ``admission`` and ``exchange.state`` are pure: no I/O, clock or randomness.
+"""

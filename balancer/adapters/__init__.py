@@ -1,0 +1,1 @@
+"""One third-party library each, behind an interface of ours; imported only where it is used."""

@@ -1,0 +1,73 @@
+"""The operator's side of the admin port: one request, and its answer for people."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+import click
+
+TIMEOUT_S = 5.0
+
+
+def ask(admin: str, method: str, path: str) -> Any:
+    """Ask the daemon; its decoded JSON. Raises `click.ClickException` with what went wrong, in words."""
+    host, _, port = admin.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.UsageError(f"--admin: expected HOST:PORT, not {admin!r}")
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=TIMEOUT_S)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise click.ClickException(f"no daemon answers on {admin}: {error}") from None
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise click.ClickException(body["error"]["message"])
+    return body
+
+
+def status_text(status: dict[str, Any]) -> str:
+    """``GET /status`` as a few lines and a table."""
+    lines = [
+        f"llm-balancer {status['version']}, up {_duration(status['uptime_s'])}"
+        + (", stopping" if status["stopping"] else ""),
+        f"{status['counts'].get('requests', 0)} requests, {status['counts'].get('completed', 0)} completed, "
+        f"{sum(status['exchanges'].values())} under way, {status['queue']['waiting']} waiting, "
+        f"{status['clients']} connections",
+    ]
+    cache = status["cache"]
+    if cache is None:
+        lines.append("cache off")
+    else:
+        lines.append(
+            f"cache: {cache['entries']} of {cache['max_entries']} entries, {cache['bytes'] / 1e6:.1f} MB; "
+            f"hits {cache['hits_exact']} exact and {cache['hits_semantic']} semantic, {cache['misses']} misses"
+        )
+    rows = [("BACKEND", "STATE", "ADDRESS", "IN USE", "BEATS", "HEARD", "MODELS")]
+    rows += [
+        (
+            backend["name"],
+            backend["state"],
+            backend["address"],
+            f"{backend['in_flight']}/{backend['slots']}",
+            str(backend["beats"]),
+            f"{backend['heard_ms_ago'] / 1000:.1f} s ago",
+            ", ".join(backend["models"]) or "?",
+        )
+        for backend in status["backends"]
+    ]
+    if len(rows) == 1:
+        return "\n".join([*lines, "no backend is registered"])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -1,0 +1,16 @@
+"""The cache room: earlier answers, and when one may be given again. Pure: no I/O, clock, randomness or logging.
+
+``control``   what a request's ``cache`` field asks for
+``keys``      request -> exact key, scope, the text that may be fuzzy, or why it is not cached at all
+``entry``     one complete answer
+``vectors``   the embedded questions of one scope in one matrix, and the nearest of them
+``verdict``   may the answer to that question be given for this one?
+``signature`` the numbers and negations of a text, which the verdict compares
+``words``     English words for numbers, units and negations
+``counters``  what the cache did, for the status page
+``lru``       entries within bounds, and word of each that leaves
+``expiry``    which entries' time has come
+``store``     all of it together: exact and near lookup, LRU, bytes, expiry, purge
+
+It is given vectors and never sees a model.
+"""

@@ -1,0 +1,83 @@
+"""One cached answer: what was asked, what was said, how long it holds and what it weighs."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+from balancer.cache.keys import CacheKeys
+
+ENTRY_OVERHEAD_BYTES: Final = 1600
+"""What an entry costs beside its two texts and its vector: objects, hash tables, LRU order (measured, rounded up)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A complete answer in plain text. Times are monotonic seconds."""
+
+    id: str
+    """32 hex digits, the exact key: the same question gets the same id again."""
+    tenant: str
+    model: str
+    """The model as the request named it (resolved)."""
+    question: str
+    """The last user text where near matches are allowed, else empty."""
+    text: str
+    finish_reason: str
+    answered_by: str
+    """The model as the backend named it in its answer."""
+    backend: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    max_tokens: int | None
+    """The limit that the answer was made under."""
+    created: float
+    expires_at: float
+    size_bytes: int
+    """Without its vector."""
+
+    def fits(self, max_tokens: int | None) -> bool:
+        """Whether the answer keeps a limit on completion tokens; one of unknown length keeps only its own or more."""
+        if max_tokens is None:
+            return True
+        if self.completion_tokens is not None:
+            return self.completion_tokens <= max_tokens
+        return self.max_tokens is not None and self.max_tokens <= max_tokens
+
+    def expired(self, now: float) -> bool:
+        return now >= self.expires_at
+
+
+def entry_for(
+    keys: CacheKeys,
+    *,
+    text: str,
+    finish_reason: str,
+    answered_by: str,
+    backend: str,
+    prompt_tokens: int | None,
+    completion_tokens: int | None,
+    now: float,
+    ttl_s: float = math.inf,
+) -> Entry:
+    """The entry for an answer; :class:`ValueError` for a request that is not cached (``keys.exact`` is ``None``)."""
+    if keys.exact is None:
+        raise ValueError(f"this request is not cached: {keys.skip}")
+    return Entry(
+        id=keys.exact.hex(),
+        tenant=keys.tenant,
+        model=keys.model,
+        question=keys.text,
+        text=text,
+        finish_reason=finish_reason,
+        answered_by=answered_by,
+        backend=backend,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        max_tokens=keys.max_tokens,
+        created=now,
+        expires_at=now + ttl_s,
+        size_bytes=sys.getsizeof(text) + sys.getsizeof(keys.text) + ENTRY_OVERHEAD_BYTES,
+    )

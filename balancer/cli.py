@@ -1,0 +1,182 @@
+"""The command line: ``llm-balancer`` runs the daemon; ``status``, ``drain`` and ``purge`` talk to a running one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from balancer.errors import ConfigError
+
+EXAMPLES = """
+\b
+Examples:
+  llm-balancer                                 listen on 127.0.0.1:1234 for clients and backends
+  llm-balancer -r --no-cache                   round robin, every request to a backend
+  llm-balancer --upstream http://10.0.0.7:8000 put a vLLM, Ollama or llama.cpp server behind it
+  llm-balancer --config balancer.yaml --check-config
+  llm-balancer status                          what a running daemon does
+  llm-balancer drain gpu-1                     send no new requests to a backend
+
+\b
+Every option can also be set in the file (port: 1234) or in the environment
+(LLM_BALANCER_PORT=1234). A flag wins over the environment, that over the file.
+"""
+
+
+def _load_file(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None:
+        from balancer.config import read_file
+
+        unset = {"config", "check_config", "help"}
+        known = [p.name for p in context.command.params if p.name and p.name not in unset]
+        try:
+            context.default_map = read_file(value, known)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from None
+    return value
+
+
+_SECONDS = click.FloatRange(min=0)
+_PATH = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog=EXAMPLES,
+    context_settings={"auto_envvar_prefix": "LLM_BALANCER", "show_default": True, "max_content_width": 110},
+)
+@click.option("--config", type=_PATH, callback=_load_file, is_eager=True, help="Read settings from a YAML file.")
+@click.option("--check-config", is_flag=True, help="Check all settings, say so, and exit.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--port", default=1234, help="TCP for clients and backends, UDP for heartbeats; 0 picks a free one.")
+@click.option("--admin-host", default="127.0.0.1", help="Address of the admin port.")
+@click.option("--admin-port", default=1230, help="Port for status, drain and purge; 0 picks a free one.")
+@click.option("-r", "--round-robin", is_flag=True, help="Each backend in turn, by weight.")
+@click.option("-c", "--least-connections", is_flag=True, help="The backend with the fewest requests for its weight.")
+@click.option("--policy", default=None, help="How a backend is chosen, by name.  [default: least-connections]")
+@click.option("--upstream", multiple=True, metavar="URL", help="An OpenAI-compatible server that does not register.")
+@click.option("--default-model", default=None, help="Model of requests that name none.  [default: the only one]")
+@click.option("--token-file", type=_PATH, default=None, help="What backends must prove (or LLM_BALANCER_TOKEN).")
+@click.option("--backends-from", multiple=True, metavar="CIDR", help="Where else registered backends may be.")
+@click.option("--classic-from", multiple=True, metavar="CIDR", help="Who may use the text protocol from elsewhere.")
+@click.option("--insecure", is_flag=True, help="Serve other machines without keys and tokens.")
+@click.option("--cache/--no-cache", default=True, help="Answer repeated questions from the cache.")
+@click.option("--cache-size", default=10_000, help="Most entries in the cache.")
+@click.option("--cache-bytes", default=256 << 20, help="Most bytes in the cache.")
+@click.option("--cache-threshold", default=0.95, help="Cosine from which a question counts as the same.")
+@click.option("--cache-ttl", type=_SECONDS, default=86_400.0, help="Seconds that an entry holds.")
+@click.option("--cache-wait-ms", type=_SECONDS, default=30.0, help="Longest wait for a question's embedding.")
+@click.option("--cache-model", default=None, help="sentence-transformers model.  [default: all-MiniLM-L6-v2]")
+@click.option("--cache-temperature-max", default=0.3, help="Requests that ask for more are not cached.")
+@click.option("--cache-per-user", is_flag=True, help="Never share entries between values of the user field.")
+@click.option("--queue-size", default=256, help="Most requests that wait for a slot.")
+@click.option("--queue-bytes", default=64 << 20, help="Most bytes that wait for a slot.")
+@click.option("--queue-timeout", type=_SECONDS, default=30.0, help="Longest wait for a slot, in seconds.")
+@click.option("--first-token-timeout", type=_SECONDS, default=120.0, help="Longest wait for a first token.")
+@click.option("--token-timeout", type=_SECONDS, default=30.0, help="Longest wait between tokens.")
+@click.option("--request-timeout", type=_SECONDS, default=600.0, help="Longest time for a whole request.")
+@click.option("--write-timeout", type=_SECONDS, default=30.0, help="Longest time that a client may not read.")
+@click.option("--drain-timeout", type=_SECONDS, default=30.0, help="At the end: how long streams may finish.")
+@click.option("--log-json", is_flag=True, help="One JSON object a log line.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.version_option(package_name="llm-balancer")
+@click.pass_context
+def main(context: click.Context, /, check_config: bool, **options: Any) -> None:
+    """A load balancer that knows LLM traffic.
+
+    Backends register on the port (or are named with --upstream), clients ask on the same port: JSON lines,
+    plain text, HTTP. Who is alive is known within three heartbeats.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    try:
+        from balancer.daemon import run
+    except ImportError as error:
+        raise click.ClickException(f"{error.name} is missing: pip install 'llm-balancer[balancer]'") from None
+    try:
+        config = _config(options)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
+    if check_config:
+        click.echo("the settings are fine")
+        return
+    context.exit(run(config))
+
+
+def _config(options: dict[str, Any]) -> Any:
+    """The flags as a checked `balancer.config.Config`."""
+    from balancer.config import Config, parse_networks, read_token
+    from balancer.routing.policies import POLICIES
+
+    options.pop("config")
+    token = read_token(options.pop("token_file"), os.environ)
+    named = options.pop("policy")
+    chosen = {name for name in ("round-robin", "least-connections") if options.pop(name.replace("-", "_"))}
+    chosen |= {named} if named is not None else set()
+    if len(chosen) > 1:
+        raise ConfigError(f"policy: one at a time, not {' and '.join(sorted(chosen))}")
+    policy = chosen.pop() if chosen else "least-connections"
+    if policy not in POLICIES:
+        raise ConfigError(f"policy: there is no {policy!r}; known are {', '.join(sorted(POLICIES))}")
+    seconds = [name for name in options if name.endswith(("_timeout", "_ttl"))]
+    options |= {f"{name}_s": options.pop(name) for name in seconds}
+    for name in ("backends_from", "classic_from"):
+        options[name] = parse_networks(options[name], name.replace("_", "-"))
+    return Config(policy=policy, token=token, **options)
+
+
+def _admin_option(command: Any) -> Any:
+    return click.option(
+        "--admin", default="127.0.0.1:1230", metavar="HOST:PORT", help="The daemon's admin port.", show_default=True
+    )(command)
+
+
+@main.command()
+@_admin_option
+@click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
+def status(admin: str, as_json: bool) -> None:
+    """Show backends, queue and cache of a running daemon."""
+    from balancer.admin_client import ask, status_text
+
+    found = ask(admin, "GET", "/status")
+    click.echo(_dump(found) if as_json else status_text(found))
+
+
+@main.command()
+@click.argument("name")
+@_admin_option
+@click.option("--undo", is_flag=True, help="Take it back in.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def drain(name: str, admin: str, undo: bool, as_json: bool) -> None:
+    """Send backend NAME no new requests; what runs on it finishes."""
+    from urllib.parse import quote
+
+    from balancer.admin_client import ask
+
+    found = ask(admin, "POST", f"/drain/{quote(name, safe='')}" + ("?undo=1" if undo else ""))
+    click.echo(_dump(found) if as_json else f"{name} {'takes requests again' if undo else 'is draining'}")
+
+
+@main.command()
+@_admin_option
+@click.option("--tenant", default=None, help="Only this tenant's entries.")
+@click.option("--model", default=None, help="Only this model's entries.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def purge(admin: str, tenant: str | None, model: str | None, as_json: bool) -> None:
+    """Forget cached answers."""
+    from urllib.parse import urlencode
+
+    from balancer.admin_client import ask
+
+    query = urlencode({k: v for k, v in (("tenant", tenant), ("model", model)) if v is not None})
+    found = ask(admin, "POST", "/cache/purge" + (f"?{query}" if query else ""))
+    click.echo(_dump(found) if as_json else f"{found['purged']} entries forgotten")
+
+
+def _dump(value: Any) -> str:
+    import json
+
+    return json.dumps(value, indent=2)

@@ -1,0 +1,154 @@
+"""Settings: one frozen dataclass, checked once. Below the composition root an object gets values, not this."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from balancer.doors.addresses import IPNetwork
+from balancer.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything an operator can choose. Names are those of the flags."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on, TCP and UDP."""
+    port: int = 1234
+    """0 picks a free one."""
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 1230
+    """0 picks a free one."""
+    policy: str = "least-connections"
+    upstream: tuple[str, ...] = ()
+    """URLs of OpenAI-compatible servers that do not register."""
+    default_model: str | None = None
+    token: bytes | None = None
+    """What backends must prove; ``None``: registrations from this machine only."""
+    backends_from: tuple[IPNetwork, ...] = ()
+    classic_from: tuple[IPNetwork, ...] = ()
+    insecure: bool = False
+    cache: bool = True
+    cache_size: int = 10_000
+    """Entries."""
+    cache_bytes: int = 256 << 20
+    cache_threshold: float = 0.95
+    cache_ttl_s: float = 86_400.0
+    cache_wait_ms: float = 30.0
+    cache_model: str | None = None
+    """Name or path of a sentence-transformers model; ``None``: the packaged all-MiniLM-L6-v2."""
+    cache_temperature_max: float = 0.3
+    cache_per_user: bool = False
+    queue_size: int = 256
+    """Requests that may wait for a slot."""
+    queue_bytes: int = 64 << 20
+    queue_timeout_s: float = 30.0
+    first_token_timeout_s: float = 120.0
+    token_timeout_s: float = 30.0
+    request_timeout_s: float = 600.0
+    write_timeout_s: float = 30.0
+    drain_timeout_s: float = 30.0
+    log_json: bool = False
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        check_listen(self)
+        for name in ("port", "admin_port"):
+            _require(0 <= getattr(self, name) < 65536, name, "a port from 0 to 65535")
+        _require(self.port == 0 or self.port != self.admin_port, "admin_port", "another port than --port")
+        for name in ("cache_size", "cache_bytes"):
+            _require(getattr(self, name) >= 1, name, "at least 1; --no-cache turns the cache off")
+        _require(0.0 < self.cache_threshold <= 1.0, "cache_threshold", "a cosine above 0, up to 1")
+        for name in ("queue_size", "queue_bytes", "drain_timeout_s", "cache_wait_ms"):
+            _require(getattr(self, name) >= 0, name, "0 or more")
+        for name in (
+            "cache_ttl_s",
+            "queue_timeout_s",
+            "first_token_timeout_s",
+            "token_timeout_s",
+            "request_timeout_s",
+            "write_timeout_s",
+        ):
+            _require(getattr(self, name) > 0, name, "more than 0 seconds")
+        for url in self.upstream:
+            parts = urlsplit(url)
+            _require(
+                parts.scheme in ("http", "https") and bool(parts.hostname), "upstream", f"http://HOST:PORT, not {url!r}"
+            )
+
+
+def _require(holds: bool, name: str, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name.removesuffix('_s').replace('_', '-')}: expected {expected}")
+
+
+def check_listen(config: Config) -> None:
+    """Beyond this machine nobody is served who has not proven who he is, unless the operator insists."""
+    for name, host in (("host", config.host), ("admin-host", config.admin_host)):
+        if host == "localhost":
+            continue
+        try:
+            loopback = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            raise ConfigError(f"{name}: expected an IP address or localhost, not {host!r}") from None
+        if not loopback and not config.insecure:
+            raise ConfigError(
+                f"{name}: {host} can be reached from other machines, and clients need no key yet: "
+                "listen on 127.0.0.1, or add --insecure to accept that anybody there can ask"
+            )
+
+
+def parse_networks(texts: Iterable[str], name: str) -> tuple[IPNetwork, ...]:
+    """CIDR ranges. Raises `ConfigError` that says which one is none."""
+    networks = []
+    for text in texts:
+        try:
+            networks.append(ipaddress.ip_network(text))
+        except ValueError as error:
+            raise ConfigError(f"{name}: {error}; expected a range such as 10.0.0.0/8") from None
+    return tuple(networks)
+
+
+def read_token(path: Path | None, environment: Mapping[str, str]) -> bytes | None:
+    """The backends' token, from a file or the environment, never from the command line where others can read it."""
+    if path is not None:
+        try:
+            token = path.read_bytes().strip()
+        except OSError as error:
+            raise ConfigError(f"token-file: {error.strerror}: {path}") from None
+        if not token:
+            raise ConfigError(f"token-file: {path} is empty")
+        return token
+    return environment.get("LLM_BALANCER_TOKEN", "").strip().encode() or None
+
+
+def read_file(path: Path, known: Iterable[str]) -> dict[str, Any]:
+    """A YAML file of settings, named like the flags. Unknown names are errors that suggest the right one."""
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: expected settings, one a line, such as 'port: 1234'")
+    names = {name.replace("_", "-") for name in known}
+    found: dict[str, Any] = {}
+    for key, value in loaded.items():
+        name = str(key).replace("_", "-")
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}"
+            raise ConfigError(f"{path}: unknown setting {key!r}{hint}")
+        found[name.replace("-", "_")] = value
+    return found

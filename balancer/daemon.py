@@ -1,0 +1,243 @@
+"""The composition root: builds the rooms, listens, keeps the one clock tick, owns signals, drain and exit."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+
+import click
+import uvloop
+
+from balancer import tasks
+from balancer.adapters.embedder.process import Embedder
+from balancer.admission.queue import WaitQueue
+from balancer.cache.keys import KeyRules
+from balancer.cache.store import CacheLimits, CacheStore
+from balancer.config import Config
+from balancer.doors.admin import AdminDoor
+from balancer.doors.agents import Agents
+from balancer.doors.classic import ClassicConnection
+from balancer.doors.clients import ClientLimits, Clients
+from balancer.doors.control import ControlConnection
+from balancer.doors.health import Health
+from balancer.doors.heartbeats import HeartbeatDoor, free_port
+from balancer.doors.http import HttpConnection
+from balancer.doors.listener import Doors, Sniffer
+from balancer.doors.native import NativeConnection
+from balancer.doors.openai import OpenAIDoor
+from balancer.errors import ConfigError
+from balancer.exchange.cached import CacheLane
+from balancer.exchange.dispatcher import Dispatcher, Limits
+from balancer.exchange.ports import Upstream
+from balancer.logs import configure
+from balancer.pool.detector import NATIVE, PROBED
+from balancer.pool.registry import Registry
+from balancer.routing.policies import make_policy
+from balancer.routing.select import Router
+from balancer.upstream.classic import ClassicUpstream
+from balancer.upstream.connection import ConnectionPool
+from balancer.upstream.http import HttpUpstream
+from balancer.upstream.watch import Watch
+
+log = logging.getLogger("balancer")
+
+TICK_S = 0.25
+BEAT_S = 1.0
+BACKLOG = 1024
+
+
+def run(config: Config) -> int:
+    """Run until a signal ends it; the exit status."""
+    configure(level=config.log_level, as_json=config.log_json)
+    try:
+        return uvloop.run(Daemon(config).serve())
+    except (OSError, ConfigError) as error:
+        click.echo(f"llm-balancer: {getattr(error, 'strerror', None) or error}", err=True)
+        return 1
+
+
+class Daemon:
+    """One balancer process."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._sweeps: list[Callable[[float], object]] = []
+        self._twice_a_second: list[Callable[[], None]] = []
+
+    async def serve(self) -> int:
+        """Build, listen, wait for a signal, drain."""
+        config, loop = self._config, asyncio.get_running_loop()
+        port = config.port or await free_port(config.host)
+        rng = random.SystemRandom()
+
+        registry = Registry(tick_s=TICK_S)
+        connections = ConnectionPool()
+        embedder = Embedder(config.cache_model) if config.cache else None
+        upstreams: dict[str, Upstream] = {}
+        dispatcher = Dispatcher(
+            registry=registry,
+            router=Router(make_policy(config.policy), rng),
+            queue=WaitQueue(config.queue_size, config.queue_bytes),
+            upstreams=upstreams,
+            clock=loop,
+            unix_time=lambda: int(time.time()),
+            limits=Limits(
+                first_token_s=config.first_token_timeout_s,
+                between_tokens_s=config.token_timeout_s,
+                queue_s=config.queue_timeout_s,
+                request_s=config.request_timeout_s,
+            ),
+            cache=_cache_lane(config, embedder, loop),
+            default_model=config.default_model,
+        )
+        agents = Agents(
+            registry,
+            loop,
+            os.urandom,
+            pool_changed=dispatcher.pool_changed,
+            token=config.token,
+            insecure=config.insecure,
+            networks=config.backends_from,
+            own_port=port,
+            own_hosts=(config.host,),
+            beat_s=BEAT_S,
+            deadline_s=NATIVE.dead_after_s,
+        )
+        clients = Clients(
+            dispatcher, ClientLimits(write_s=config.write_timeout_s), lambda: f"{rng.getrandbits(96):024x}"
+        )
+        classic = ClassicUpstream(registry, loop, pool_changed=agents.apply)
+        upstreams |= dict.fromkeys(("native", "upstream"), HttpUpstream(connections)) | {"classic": classic}
+        watch = Watch(registry, connections, loop, agents.apply, PROBED)
+
+        public = OpenAIDoor(Health(dispatcher, int(time.time())))
+        admin = AdminDoor(dispatcher, agents, clients, version())
+        doors = Doors(
+            native=lambda: NativeConnection(clients, lambda: ControlConnection(agents)),
+            http=lambda: HttpConnection(clients, public.answer),
+            classic=lambda: ClassicConnection(clients, agents, config.classic_from),
+        )
+        self._sweeps += [agents.advance, dispatcher.advance, connections.sweep]
+        self._twice_a_second += [clients.keep_alive, dispatcher.tell_positions]
+        if dispatcher.cache is not None:
+            self._sweeps.append(dispatcher.cache.advance)
+
+        server = await loop.create_server(lambda: Sniffer(doors), config.host, port, backlog=BACKLOG)
+        admin_server = await loop.create_server(
+            lambda: HttpConnection(clients, admin.answer), config.admin_host, config.admin_port
+        )
+        heartbeats = await HeartbeatDoor.open(config.host, port, agents)
+        tasks.spawn(heartbeats.run(), name="heartbeats")
+        if embedder is not None:
+            await embedder.start()
+        for url in config.upstream:
+            await watch.add(url)
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._signalled, signum)
+        self._tick(loop, 0)
+        gc.freeze()  # what start-up made lives as long as the process: collections need not look at it
+        self._say_ready(port, admin_server.sockets[0].getsockname()[1])
+
+        await self._stop.wait()
+        server.close()
+        await self._drain(dispatcher, clients)
+        admin_server.close()
+        heartbeats.close()
+        classic.close()
+        connections.close()
+        if embedder is not None:
+            await embedder.stop()
+        await tasks.cancel_all()
+        log.info("stopped")
+        return 0
+
+    async def _drain(self, dispatcher: Dispatcher, clients: Clients) -> None:
+        """Let what runs finish, up to the limit; then end it with an error, never in silence."""
+        dispatcher.stop()
+        clients.drain()
+        log.info("stopping: %d requests under way, up to %g s", dispatcher.active, self._config.drain_timeout_s)
+        deadline = asyncio.get_running_loop().time() + self._config.drain_timeout_s
+        while dispatcher.active and not self._hurry.is_set():
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                break
+            try:
+                await asyncio.wait_for(self._hurry.wait(), min(left, TICK_S / 5))
+            except TimeoutError:
+                pass
+        if dispatcher.active:
+            log.warning("%d requests did not finish in time", dispatcher.active)
+        dispatcher.abort()
+        await asyncio.sleep(0)  # let their last lines go out
+
+    def _signalled(self, signum: int) -> None:
+        """The first signal drains, the second hurries."""
+        log.info("%s", signal.Signals(signum).name)
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def _tick(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
+        """The only periodic timer: every room that has deadlines is told the time."""
+        now = loop.time()
+        for sweep in self._sweeps:
+            sweep(now)
+        if count % 2 == 0:
+            for call in self._twice_a_second:
+                call()
+        loop.call_later(TICK_S, self._tick, loop, count + 1)
+
+    def _say_ready(self, port: int, admin_port: int) -> None:
+        config = self._config
+        if config.insecure:
+            log.warning("--insecure: whoever reaches %s:%d may ask and, without a token, register", config.host, port)
+        ready = {
+            "host": config.host,
+            "port": port,
+            "admin_port": admin_port,
+            "policy": config.policy,
+            "cache": "on" if config.cache else "off",
+        }
+        click.echo(_ready_line(ready, as_json=config.log_json))
+
+
+def _ready_line(ready: Mapping[str, object], *, as_json: bool) -> str:
+    if as_json:
+        import json
+
+        return json.dumps({"event": "ready", **ready})
+    return (
+        f"llm-balancer ready on {ready['host']}:{ready['port']} "
+        f"(policy {ready['policy']}, cache {ready['cache']}, admin port {ready['admin_port']})"
+    )
+
+
+def _cache_lane(config: Config, embedder: Embedder | None, loop: asyncio.AbstractEventLoop) -> CacheLane | None:
+    if not config.cache:
+        return None
+    limits = CacheLimits(max_entries=config.cache_size, max_bytes=config.cache_bytes, threshold=config.cache_threshold)
+    return CacheLane(
+        CacheStore(limits),
+        embedder,
+        loop,
+        wait_s=config.cache_wait_ms / 1000,
+        ttl_s=config.cache_ttl_s,
+        rules=KeyRules(temperature_max=config.cache_temperature_max, per_user=config.cache_per_user),
+    )
+
+
+def version() -> str:
+    """The installed version."""
+    try:
+        return metadata.version("llm-balancer")
+    except metadata.PackageNotFoundError:
+        return "unknown"

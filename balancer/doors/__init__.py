@@ -1,0 +1,12 @@
+"""The listening sides: bytes of clients and agents in, requests to the dispatcher, answers out. asyncio.
+
+* ``listener``    one port; the first bytes tell which protocol it is
+* ``native``      JSON lines
+* ``openai``      HTTP
+* ``classic``     clients and backends of the text protocol
+* ``control``     registrations of backends
+* ``heartbeats``  their UDP beats
+* ``admin``       status, drain, purge, on a port of its own
+* ``addresses``   who may connect from where, and which addresses are never dialled
+* ``asking``      a decoded body becomes a `balancer.request.Request`
+"""

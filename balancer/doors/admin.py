@@ -1,0 +1,106 @@
+"""The admin port: what the daemon does, and the few things an operator may do to it. JSON over HTTP, loopback.
+
+``GET /status``, ``POST /drain/NAME`` (``?undo=1`` takes it back), ``POST /cache/purge`` (``?tenant=`` and ``?model=``).
+A request with an ``Origin`` comes from a web page, and no page has any business here: it is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+
+from balancer.doors.agents import Agents
+from balancer.doors.clients import Clients
+from balancer.doors.http import Answer, error_answer
+from balancer.exchange.dispatcher import Dispatcher
+from balancer.pool.member import Member
+from balancer.wire.http1 import HttpRequest
+
+
+class AdminDoor:
+    """What the admin port answers."""
+
+    def __init__(self, dispatcher: Dispatcher, agents: Agents, clients: Clients, version: str) -> None:
+        self._dispatcher = dispatcher
+        self._agents = agents
+        self._clients = clients
+        self._version = version
+
+    def answer(self, request: HttpRequest) -> Answer:
+        """One request, one answer."""
+        if b"origin" in request.headers:
+            return error_answer(403, "the admin port does not answer web pages", "forbidden")
+        path = request.path.rstrip("/")
+        reads = request.method in ("GET", "HEAD")
+        query = {name: values[-1] for name, values in parse_qs(request.query).items()}
+        if path == "/status":
+            return _json(self.status()) if reads else _takes("GET")
+        if path.startswith("/drain/"):
+            return _takes("POST") if reads else self._drain(unquote(path.removeprefix("/drain/")), "undo" in query)
+        if path == "/cache/purge":
+            return _takes("POST") if reads else self._purge(query.get("tenant"), query.get("model"))
+        return error_answer(404, "expected /status, /drain/NAME or /cache/purge", "not_found")
+
+    def status(self) -> dict[str, Any]:
+        """The whole state, for people and programs."""
+        dispatcher, now = self._dispatcher, self._dispatcher.clock.time()
+        ledger = dispatcher.registry.ledger
+        return {
+            "version": self._version,
+            "uptime_s": round(dispatcher.uptime_s, 1),
+            "stopping": dispatcher.stopping,
+            "backends": [
+                {**_backend(member, now), "in_flight": ledger.in_flight[member.index]}
+                for member in sorted(dispatcher.registry.members(), key=lambda member: member.spec.name)
+            ],
+            "queue": {"waiting": len(dispatcher.queue), "bytes": dispatcher.queue.size_bytes},
+            "exchanges": dispatcher.count_states(),
+            "clients": self._clients.connections,
+            "cache": dispatcher.cache.stats() if dispatcher.cache is not None else None,
+            "counts": dict(sorted(dispatcher.counts.items())),
+            "agents": dict(sorted(self._agents.counts.items())),
+        }
+
+    def _drain(self, name: str, undo: bool) -> Answer:
+        try:
+            self._agents.drain_by_operator(name, not undo)
+        except KeyError:
+            return error_answer(404, f"there is no backend {name!r}", "no_such_backend")
+        return _json({"backend": name, "draining": not undo})
+
+    def _purge(self, tenant: str | None, model: str | None) -> Answer:
+        cache = self._dispatcher.cache
+        if cache is None:
+            return error_answer(409, "the cache is off", "no_cache")
+        return _json({"purged": cache.purge(tenant=tenant, model=model)})
+
+
+def _backend(member: Member, now: float) -> dict[str, Any]:
+    spec, load = member.spec, member.load
+    return {
+        "name": spec.name,
+        "kind": spec.kind,
+        "address": f"{spec.host}:{spec.port}",
+        "state": member.state.value,
+        "models": [model.name for model in spec.models],
+        "endpoints": sorted(spec.endpoints),
+        "engine": spec.engine,
+        "version": spec.version,
+        "slots": spec.slots,
+        "weight": spec.weight,
+        "lease": member.lease_id,
+        "beats": member.beats,
+        "heard_ms_ago": round((now - member.heard_at) * 1000),
+        "registered_s_ago": round(now - member.registered_at, 1),
+        "load": msgspec.to_builtins(load) if load is not None else None,
+    }
+
+
+def _json(value: object) -> Answer:
+    return Answer(200, msgspec.json.encode(value))
+
+
+def _takes(method: str) -> Answer:
+    return error_answer(405, f"this takes {method}", "method_not_allowed", (("allow", method),))

@@ -1,0 +1,42 @@
+"""A decoded body becomes a `Request`, or a failure that says what is wrong with it. Shared by all doors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from balancer.errors import Failure, bad_request
+from balancer.request import Request
+from balancer.wire.openai import messages_text
+
+MESSAGES_MAX = 10_000
+
+
+def make_request(
+    body: dict[str, Any],
+    *,
+    id: str,
+    tenant: str,
+    cache: str = "default",
+    deadline_s: float | None = None,
+) -> Request | Failure:
+    """Check what every engine would need and make the request.
+
+    ``body`` must hold ``prompt`` or ``messages``; everything else in it passes through untouched.
+    """
+    model = body.get("model")
+    if model is not None and (not isinstance(model, str) or not model):
+        return bad_request('"model" must be a string', "invalid_model")
+    if "messages" in body:
+        messages = body["messages"]
+        if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
+            return bad_request('"messages" must be a list of at least one message', "invalid_messages")
+        if len(messages) > MESSAGES_MAX:
+            return bad_request(f"more than {MESSAGES_MAX} messages", "too_many_messages")
+        endpoint, text = "chat", messages_text(messages)
+    else:
+        prompt = body.get("prompt")
+        if not isinstance(prompt, str | list) or not prompt or (isinstance(prompt, str) and prompt.isspace()):
+            return bad_request('"prompt" must not be empty', "empty_prompt")
+        endpoint, text = "completions", prompt if isinstance(prompt, str) else ""
+    size_bytes = len(text.encode("utf-8", "surrogatepass"))
+    return Request(id, tenant, endpoint, body, size_bytes, model, cache, deadline_s)

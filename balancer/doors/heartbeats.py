@@ -1,0 +1,61 @@
+"""The UDP side of heartbeats: asyncio-dgram in, acknowledgements out, nothing kept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import asyncio_dgram
+
+from balancer.doors.agents import Agents
+
+log = logging.getLogger("balancer.heartbeats")
+
+
+class HeartbeatDoor:
+    """Reads beats as fast as they come: the library's receive queue has no bound of its own."""
+
+    def __init__(self, stream: asyncio_dgram.DatagramServer, agents: Agents) -> None:
+        self._stream = stream
+        self._agents = agents
+
+    @classmethod
+    async def open(cls, host: str, port: int, agents: Agents) -> HeartbeatDoor:
+        """Bind; raises `OSError` if the port is taken."""
+        return cls(await asyncio_dgram.bind((host, port)), agents)
+
+    async def run(self) -> None:
+        """Serve until the socket is closed."""
+        while True:
+            try:
+                datagram, peer = await self._stream.recv()
+            except asyncio_dgram.TransportClosed:
+                return
+            except OSError as error:  # what an earlier acknowledgement met: a port that is closed by now
+                log.debug("heartbeats: %s", error)
+                continue
+            acknowledgement = self._agents.beat(datagram, "udp")
+            if acknowledgement is None:
+                continue
+            try:
+                await self._stream.send(acknowledgement, peer)
+            except (OSError, asyncio_dgram.TransportClosed) as error:
+                log.debug("acknowledgement to %s: %s", peer, error)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+async def free_port(host: str) -> int:
+    """A port that is free for TCP and UDP now, for ``--port 0``."""
+    for _ in range(20):
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, 0)
+        port = int(server.sockets[0].getsockname()[1])
+        server.close()
+        try:
+            stream = await asyncio_dgram.bind((host, port))
+        except OSError:
+            continue
+        stream.close()
+        return port
+    raise OSError("no port is free for TCP and UDP at once")

@@ -1,0 +1,332 @@
+"""The native door: JSON lines, many requests at once on a connection.
+
+A client that closes its sending side is still answered. It has left when a write to it fails: so until the first
+token a blank line goes out every half second. A client that reads too slowly pauses its own exchanges, and is cut
+when it stays so; its further lines wait, up to a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
+
+from balancer.doors.asking import make_request
+from balancer.doors.clients import ClientLimits, Clients
+from balancer.errors import Failure, bad_request
+from balancer.exchange.exchange import Exchange
+from balancer.exchange.ports import Outcome
+from balancer.wire import native
+from balancer.wire.errors import RemoteProtocolError
+from balancer.wire.limits import IN_FLIGHT_MAX, PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
+from balancer.wire.lines import LineDecoder
+from balancer.wire.native import Ask, BadLine, Cancel, Control, RequestId
+from balancer.wire.openai import chunk_text, is_plain, parse_chunk
+from balancer.wire.sse import event_data
+
+
+class NativeConnection(asyncio.Protocol):
+    """One connection of a native client; or of an agent, until its first line shows that."""
+
+    def __init__(self, clients: Clients, agent: Callable[[], asyncio.Protocol]) -> None:
+        self._clients = clients
+        self._agent = agent
+        self._limits: ClientLimits = clients.limits
+        self._lines = LineDecoder()
+        self._answers: dict[RequestId, NativeAnswer] = {}
+        self._unnamed: deque[Ask] = deque()
+        self._unnamed_bytes = 0
+        self._unnamed_busy = False
+        self._held = bytearray()
+        """Input that came while the client did not read its answers."""
+        self._transport: asyncio.Transport | None = None
+        self._tenant = ""
+        self._asked_last = False
+        self._write_paused = False
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._line_timer: asyncio.TimerHandle | None = None
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=UNSENT_MAX_BYTES)
+        self._tenant = self._clients.tenant_of(self._transport)
+        self._clients.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._write_paused:
+            self._held += data
+            if len(self._held) > PIPELINED_MAX_BYTES:
+                self._abort()
+            return
+        try:
+            lines = self._lines.feed(data)
+        except RemoteProtocolError as error:
+            self._refuse_and_close(error)
+            return
+        for line in lines:
+            self._line(line)
+        self._watch_half_line(began_anew=bool(lines))
+
+    def eof_received(self) -> bool:
+        self._asked_last = True
+        rest = self._lines.rest()
+        if rest:
+            self._line(rest)
+        self._close_if_done()
+        return True
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        self._write_timer = asyncio.get_running_loop().call_later(self._limits.write_s, self._abort)
+        for answer in self._answers.values():
+            answer.pause()
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+        for answer in list(self._answers.values()):
+            answer.resume()
+        if self._held:
+            held, self._held = bytes(self._held), bytearray()
+            self.data_received(held)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        for timer in (self._write_timer, self._line_timer):
+            if timer is not None:
+                timer.cancel()
+        self._unnamed.clear()
+        for answer in list(self._answers.values()):
+            answer.cancel()
+        self._answers.clear()
+        self._clients.closed(self)
+
+    # --- lines
+
+    def _line(self, line: bytes) -> None:
+        if self._transport is None:
+            return
+        try:
+            message = native.parse_line(line)
+        except BadLine as error:
+            self.write(_error_line(error.id, bad_request(error.message, error.code)))
+            return
+        match message:
+            case Ask():
+                self._ask(message, len(line))
+            case Cancel():
+                answer = self._answers.get(message.id)
+                if answer is not None:
+                    answer.cancel_by_client()
+            case Control():
+                self._control(message)
+
+    def _ask(self, ask: Ask, size_bytes: int) -> None:
+        if ask.id is None:
+            self._unnamed.append(ask)
+            if not self._unnamed_busy:
+                self._next_unnamed()
+                return
+            self._unnamed_bytes += size_bytes
+            if self._unnamed_bytes > PIPELINED_MAX_BYTES:
+                self._abort()
+        elif ask.id in self._answers:
+            self._refuse(ask.id, bad_request(f"the id {ask.id!r} is already in flight", "duplicate_id"))
+        elif len(self._answers) >= IN_FLIGHT_MAX:
+            message = f"more than {IN_FLIGHT_MAX} requests in flight on one connection"
+            self._refuse(ask.id, bad_request(message, "too_many_in_flight", 429))
+        else:
+            self._begin(ask)
+
+    def _begin(self, ask: Ask) -> None:
+        request = make_request(
+            ask.body, id=self._clients.new_id(), tenant=self._tenant, cache=ask.cache, deadline_s=ask.deadline_s
+        )
+        if isinstance(request, Failure):
+            self._refuse(ask.id, request)
+            self.over(ask.id)
+            return
+        answer = NativeAnswer(self, ask.id)
+        self._answers[ask.id] = answer
+        exchange = self._clients.dispatcher.begin(request, answer)
+        if exchange is not None and exchange.state.live:
+            answer.exchange = exchange
+            if self._write_paused:
+                exchange.pause()
+
+    def _refuse(self, id: RequestId, failure: Failure) -> None:
+        self.write(_error_line(id, failure))
+
+    def _control(self, message: Control) -> None:
+        if message.kind != "register" or self._answers or self._asked_last:
+            failure = bad_request(f'"{message.kind}" belongs on a connection that began with "register"')
+            self.write(_error_line(None, failure))
+            return
+        transport, self._transport = self._transport, None
+        assert transport is not None
+        self.connection_lost(None)
+        agent = self._agent()
+        transport.set_protocol(agent)
+        agent.connection_made(transport)
+        agent.data_received(message.line + b"\n" + self._lines.rest())
+
+    # --- writing
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def keep_alive(self) -> None:
+        """Called twice a second: a write is what tells whether the client is still there."""
+        if self._transport is not None and not self._write_paused and any(a.silent for a in self._answers.values()):
+            self._transport.write(native.KEEPALIVE)
+
+    def over(self, id: RequestId) -> None:
+        """An answer has ended; those without id come one by one."""
+        self._answers.pop(id, None)
+        if id is None and self._unnamed:
+            # Not from within the end of another exchange: a hundred cached answers would nest a hundred calls deep.
+            asyncio.get_running_loop().call_soon(self._next_unnamed)
+            return
+        if id is None:
+            self._unnamed_busy = False
+            self._unnamed_bytes = 0
+        self._close_if_done()
+
+    def _next_unnamed(self) -> None:
+        if self._transport is not None:
+            self._unnamed_busy = True
+            self._begin(self._unnamed.popleft())
+
+    def drained(self) -> None:
+        """The daemon stops: close as soon as nothing runs here."""
+        self._asked_last = True
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._asked_last and not self._answers and not self._unnamed and self._transport is not None:
+            self._transport.close()
+
+    def _watch_half_line(self, *, began_anew: bool) -> None:
+        """A line that has begun must end in time, however many bytes trickle in; an idle connection may stay."""
+        if self._line_timer is not None and (began_anew or not self._lines.buffered_bytes):
+            self._line_timer.cancel()
+            self._line_timer = None
+        if self._line_timer is None and self._lines.buffered_bytes and self._transport is not None:
+            self._line_timer = asyncio.get_running_loop().call_later(self._limits.line_s, self._half_line)
+
+    def _half_line(self) -> None:
+        message = f"a line did not end within {self._limits.line_s:g} s"
+        self._refuse_and_close(RemoteProtocolError("line_timeout", message, status=408))
+
+    def _refuse_and_close(self, error: RemoteProtocolError) -> None:
+        self.write(_error_line(None, bad_request(error.message, error.code, error.status)))
+        if self._transport is not None:
+            self._transport.close()
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class NativeAnswer:
+    """The sink of one exchange: events become text lines."""
+
+    __slots__ = ("_connection", "_finish_reason", "_head", "_id", "_usage", "exchange", "silent")
+
+    def __init__(self, connection: NativeConnection, id: RequestId) -> None:
+        self._connection = connection
+        self._id = id
+        self._head = native.text_head(id)
+        self._finish_reason: str | None = None
+        self._usage: dict[str, int] | None = None
+        self.exchange: Exchange | None = None
+        self.silent = True
+        """Nothing of the answer was written yet."""
+
+    def queued(self, position: int) -> None:
+        self._connection.write(native.queued_line(self._id, position))
+
+    def events(self, events: bytes) -> None:
+        """One text line for all the text in these events. Raises `ValueError` for what is no chunk."""
+        text = ""
+        lines = b""
+        for data in event_data(events):
+            if data == b"[DONE]":
+                continue
+            chunk = parse_chunk(data)
+            if chunk.usage is not None:
+                self._usage = {
+                    "prompt_tokens": chunk.usage.prompt_tokens,
+                    "completion_tokens": chunk.usage.completion_tokens,
+                    "total_tokens": chunk.usage.total_tokens,
+                }
+            plain = is_plain(chunk)
+            if not plain:
+                lines += native.text_line(self._head, text) if text else b""
+                lines += native.chunk_line(self._id, data)
+                text = ""
+            for choice in chunk.choices:
+                self._finish_reason = choice.finish_reason or self._finish_reason
+                if plain:
+                    text += chunk_text(choice)
+        if text:
+            lines += native.text_line(self._head, text)
+        if lines:
+            self.silent = False
+            self._connection.write(lines)
+
+    def done(self, outcome: Outcome) -> None:
+        fields: dict[str, Any] = {
+            "finish_reason": self._finish_reason,
+            "model": outcome.model,
+            "backend": outcome.backend,
+            "cache": outcome.cache,
+        }
+        if outcome.similarity is not None:
+            fields["similarity"] = round(outcome.similarity, 4)
+        if outcome.age_s is not None:
+            fields["age_s"] = round(outcome.age_s, 1)
+        if self._usage is not None:
+            fields["usage"] = self._usage
+        fields |= {
+            "attempts": outcome.attempts,
+            "queue_ms": round(outcome.queue_s * 1000, 1),
+            "ttft_ms": round(outcome.ttft_s * 1000, 1),
+            "total_ms": round(outcome.total_s * 1000, 1),
+        }
+        self._end(native.done_line(self._id, fields))
+
+    def failed(self, failure: Failure) -> None:
+        self._end(_error_line(self._id, failure))
+
+    def cancel_by_client(self) -> None:
+        """A cancel is answered, too."""
+        self.cancel()
+        self._end(native.done_line(self._id, {"finish_reason": "cancelled"}))
+
+    def cancel(self) -> None:
+        if self.exchange is not None:
+            self.exchange.cancel()
+
+    def pause(self) -> None:
+        if self.exchange is not None:
+            self.exchange.pause()
+
+    def resume(self) -> None:
+        if self.exchange is not None:
+            self.exchange.resume()
+
+    def _end(self, line: bytes) -> None:
+        self._connection.write(line)
+        self._connection.over(self._id)
+
+
+def _error_line(id: RequestId, failure: Failure) -> bytes:
+    return native.error_line(
+        id, type=failure.type, code=failure.code, message=failure.message, retry_after_s=failure.retry_after_s
+    )

@@ -1,0 +1,141 @@
+"""What can go wrong with a request, and what the one who asked is told.
+
+A failure is a value, not a raised exception: on the request path everything is a callback. Each cause has one
+constructor here; doors turn a `Failure` into their own words at the edge. It knows whose fault it was (`Source`),
+since only a backend's failure is worth a retry.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class Source(enum.Enum):
+    CLIENT = "client"
+    BACKEND = "backend"
+    BALANCER = "balancer"
+
+
+class BalancerError(Exception):
+    """Root of the exceptions that travel between rooms."""
+
+
+class ConfigError(BalancerError):
+    """A setting that cannot be; the text names it and says what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request got no answer, or only part of one."""
+
+    code: str
+    message: str
+    source: Source
+    status: int
+    """The HTTP status that says the same."""
+    retry_after_s: float | None = None
+    """When it may be worth asking again; ``None`` where that would not help."""
+    retryable: bool = False
+    """A backend's failure that another backend may not share."""
+    busy: bool = False
+    """The backend is at its limit, not broken: it counts against nobody."""
+
+    @property
+    def type(self) -> str:
+        """OpenAI's error type."""
+        match self.status:
+            case 401 | 403:
+                return "authentication_error"
+            case 404:
+                return "not_found_error"
+            case 429:
+                return "rate_limit_error"
+            case status if status < 500:
+                return "invalid_request_error"
+            case _:
+                return "server_error"
+
+
+def bad_request(message: str, code: str = "invalid_request", status: int = 400) -> Failure:
+    return Failure(code, message, Source.CLIENT, status)
+
+
+def model_required(models: Iterable[str]) -> Failure:
+    return bad_request(f"name a model: there are several ({_listed(models)})", "model_required")
+
+
+def unknown_model(model: str, models: Iterable[str]) -> Failure:
+    message = f"no backend offers the model {model!r}; there is {_listed(models) or 'none at all'}"
+    return Failure("model_not_found", message, Source.CLIENT, 404)
+
+
+def wrong_endpoint(model: str, endpoint: str) -> Failure:
+    return bad_request(f"no backend offers {endpoint} for {model!r}", "wrong_endpoint")
+
+
+def prompt_too_long(model: str) -> Failure:
+    message = f"the prompt is too long for every backend that offers {model!r}"
+    return bad_request(message, "context_length_exceeded")
+
+
+def no_backend(message: str, retry_after_s: float) -> Failure:
+    return Failure("no_backend", message, Source.BALANCER, 503, retry_after_s)
+
+
+def queue_full(waiting: int, retry_after_s: float) -> Failure:
+    message = f"every backend is busy and {waiting} requests already wait"
+    return Failure("queue_full", message, Source.BALANCER, 503, retry_after_s)
+
+
+def queue_timeout(waited_s: float, retry_after_s: float) -> Failure:
+    message = f"every backend was busy for {waited_s:.1f} s"
+    return Failure("queue_timeout", message, Source.BALANCER, 503, retry_after_s)
+
+
+def deadline_passed(deadline_s: float) -> Failure:
+    return Failure("deadline_passed", f"not done within {deadline_s:g} s", Source.BALANCER, 504)
+
+
+def shutting_down() -> Failure:
+    return Failure("shutting_down", "the balancer is shutting down", Source.BALANCER, 503, 1.0)
+
+
+def not_cached() -> Failure:
+    return Failure("not_cached", "nothing in the cache answers this, and only that was asked for", Source.BALANCER, 504)
+
+
+def backend_unreachable(name: str, why: str) -> Failure:
+    message = f"backend {name} cannot be reached: {why}"
+    return Failure("backend_unreachable", message, Source.BACKEND, 502, 1.0, retryable=True)
+
+
+def backend_busy(name: str, retry_after_s: float) -> Failure:
+    message = f"backend {name} is at its limit"
+    return Failure("backend_busy", message, Source.BACKEND, 503, retry_after_s, retryable=True, busy=True)
+
+
+def backend_failed(name: str, why: str) -> Failure:
+    return Failure("backend_failed", f"backend {name} failed: {why}", Source.BACKEND, 502, 1.0, retryable=True)
+
+
+def backend_lost(name: str) -> Failure:
+    message = f"backend {name} was lost while it answered"
+    return Failure("backend_lost", message, Source.BACKEND, 502, 1.0, retryable=True)
+
+
+def backend_timeout(name: str, what: str, after_s: float) -> Failure:
+    message = f"backend {name} gave no {what} within {after_s:g} s"
+    return Failure("backend_timeout", message, Source.BACKEND, 504, 1.0, retryable=True)
+
+
+def rejected(message: str, code: str | None, status: int) -> Failure:
+    """The engine refused the request for what it is; another one would, too."""
+    return Failure(code or "rejected", message or f"the engine answered {status}", Source.CLIENT, status)
+
+
+def _listed(names: Iterable[str], most: int = 20) -> str:
+    names = sorted(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,384 @@
+"""One request, from arrival to its last token: the driver around the table in ``state``.
+
+Everything is a callback on the event loop's thread: no task, no lock, no await. A door begins an exchange and hears
+of it through its `Sink`; an upstream reports through the `Receiver` methods. What happens when something breaks is
+decided here: before the first byte another backend is asked, once; after it the client gets an explicit error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from balancer import errors
+from balancer.admission.queue import Waiter
+from balancer.cache.entry import Entry
+from balancer.cache.keys import CacheKeys
+from balancer.errors import Failure
+from balancer.exchange.journal import Journal
+from balancer.exchange.ports import Call, Embedding, Outcome, Sink, Vector
+from balancer.exchange.state import Event, State, step
+from balancer.pool.ledger import Lease
+from balancer.request import Request
+from balancer.routing.policy import RouteNeed
+from balancer.routing.select import NoBackend, NoBackendReason, NoSlot
+from balancer.wire import classic, openai
+
+if TYPE_CHECKING:
+    from balancer.exchange.dispatcher import Dispatcher
+
+ATTEMPTS_MAX = 2
+BUSY_AVOID_MAX_S = 1.0
+"""A backend that answered 429 is left alone this long at most: its next beat tells more than its header."""
+
+
+class Exchange:
+    """See the module. Made by `Dispatcher.begin` only."""
+
+    __slots__ = (
+        "_attempts",
+        "_call",
+        "_embedding",
+        "_excluded",
+        "_first_at",
+        "_heard_at",
+        "_hub",
+        "_journal",
+        "_keys",
+        "_last_failure",
+        "_lease",
+        "_leased_at",
+        "_paused",
+        "_sink",
+        "_waiter",
+        "began_at",
+        "ends_at",
+        "model",
+        "request",
+        "state",
+    )  # fmt: skip
+
+    def __init__(self, hub: Dispatcher, request: Request, model: str, sink: Sink, now: float, ends_at: float) -> None:
+        self._hub = hub
+        self._sink = sink
+        self.request = request
+        self.model = model
+        self.state = State.ARRIVED
+        self.began_at = now
+        self.ends_at = ends_at
+        self._keys: CacheKeys | None = None
+        self._embedding: Embedding | None = None
+        self._waiter: Waiter | None = None
+        self._lease: Lease | None = None
+        self._call: Call | None = None
+        self._journal = Journal()
+        self._excluded: frozenset[str] = frozenset()
+        self._last_failure: Failure | None = None
+        self._attempts = 0
+        self._leased_at = 0.0
+        self._first_at = 0.0
+        self._heard_at = 0.0
+        self._paused = False
+
+    # --- the door's side
+
+    def cancel(self) -> None:
+        """The client left or asked to stop. The sink hears nothing more."""
+        if self.state.live:
+            self._end(Event.CANCEL)
+
+    def pause(self) -> None:
+        """The client reads slower than the backend writes."""
+        self._paused = True
+        if self._call is not None:
+            self._call.pause()
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._heard_at = self._hub.clock.time()
+            if self._call is not None:
+                self._call.resume()
+
+    # --- cache
+
+    def start(self) -> None:
+        """Look in the cache, then ask a backend. Called once, by the dispatcher."""
+        cache = self._hub.cache
+        if cache is None:
+            self._admit()
+            return
+        self._keys = keys = cache.keys(self.request, self.model)
+        entry = cache.exact(self.request, keys)
+        if entry is not None:
+            self._serve(entry, "exact", None)
+            return
+        self._embedding = cache.embed(self.request, keys, self._embedded)
+        if self._embedding is not None:
+            self.state = step(self.state, Event.EMBED)
+        else:
+            self._missed()
+
+    def _embedded(self, vector: Vector | None) -> None:
+        """The embedder answered, or its time is up (``None``)."""
+        if self.state is not State.EMBEDDING:
+            return
+        cache, keys = self._hub.cache, self._keys
+        assert cache is not None and keys is not None
+        near = cache.near(keys, vector)
+        if near is not None:
+            self._serve(near.entry, "semantic", near.similarity)
+        else:
+            self._missed()
+
+    def _missed(self) -> None:
+        if self.request.cache == "only":
+            self._fail(errors.not_cached())
+        else:
+            self._admit()
+
+    def _serve(self, entry: Entry, kind: str, similarity: float | None) -> None:
+        """Answer from the cache: the entry's text as events, like any other answer."""
+        self.state = step(self.state, Event.HIT)
+        now = self._hub.clock.time()
+        self._first_at = now
+        endpoint, created = self.request.endpoint, self._hub.unix_time()
+        answer_id = openai.answer_id(endpoint, self.request.id)
+        usage = None
+        if entry.completion_tokens is not None:
+            prompt_tokens = entry.prompt_tokens or 0
+            usage = openai.Usage(prompt_tokens, entry.completion_tokens, prompt_tokens + entry.completion_tokens)
+        self._sink.events(
+            openai.text_event(endpoint, answer_id, self.model, created, entry.text)
+            + openai.final_events(endpoint, answer_id, self.model, created, entry.finish_reason, usage)
+        )
+        outcome = self._outcome(entry.backend, kind, now, similarity, now - entry.created, entry.id)
+        self._hub.ended(self, outcome, None)
+        self._sink.done(outcome)
+
+    # --- admission and routing
+
+    def _admit(self, *, again: bool = False) -> None:
+        """Lease a slot now, or wait for one. ``again``: it had its turn before, so it waits at the head."""
+        hub, request = self._hub, self.request
+        if again or not len(hub.queue):
+            found = self._route()
+            if isinstance(found, Lease):
+                self._ask(found)
+                return
+            if isinstance(found, NoBackend):
+                self._fail(self._last_failure or self._no_backend(found.reason))
+                return
+        now = hub.clock.time()
+        self._waiter = Waiter(
+            serve=self._serve_waiter,
+            expire=self._queue_expired,
+            told=self._sink.queued,
+            need=(self.model, request.model is None, request.endpoint, self._excluded, self._is_long),
+            size_bytes=request.prompt_bytes,
+            deadline=min(now + hub.limits.queue_s, self.ends_at),
+        )
+        if not hub.queue.push(self._waiter, front=again):
+            self._waiter = None
+            self._fail(errors.queue_full(len(hub.queue), hub.retry_after_s()))
+            return
+        self.state = step(self.state, Event.ENQUEUE)
+        hub.queue.pump()
+        if self._waiter is not None:
+            self._sink.queued(self._waiter.position)
+
+    @property
+    def _is_long(self) -> bool:
+        """Too long for classic backends."""
+        return self.request.prompt_bytes > classic.PROMPT_MAX_BYTES
+
+    def _serve_waiter(self) -> bool:
+        """Called by the queue: take a slot if there is one. A pool without any backend is waited out."""
+        found = self._route()
+        if isinstance(found, Lease):
+            self._waiter = None
+            self._ask(found)
+            return True
+        return False
+
+    def _route(self) -> Lease | NoSlot | NoBackend:
+        hub, request = self._hub, self.request
+        named = request.model is not None
+        need = RouteNeed(self.model, request.endpoint, request.prompt_bytes, self._excluded, named)
+        return hub.route(need)
+
+    def _no_backend(self, reason: NoBackendReason) -> Failure:
+        match reason:
+            case NoBackendReason.WRONG_ENDPOINT:
+                return errors.wrong_endpoint(self.model, self.request.endpoint)
+            case NoBackendReason.PROMPT_TOO_LONG:
+                return errors.prompt_too_long(self.model)
+            case _:
+                return errors.no_backend(f"no backend that offers {self.model!r} is ready", self._hub.retry_after_s())
+
+    # --- the backend's side
+
+    def _ask(self, lease: Lease) -> None:
+        self.state = step(self.state, Event.LEASE)
+        self._lease = lease
+        self._attempts += 1
+        self._leased_at = self._heard_at = self._hub.clock.time()
+        self._call = self._hub.upstreams[lease.spec.kind].ask(lease.spec, self.request, self.model, self)
+        if self._paused:
+            self._call.pause()
+
+    def on_events(self, events: bytes) -> None:
+        self._heard_at = now = self._hub.clock.time()
+        if self.state is State.ASKING:
+            self.state = step(self.state, Event.FIRST)
+            self._first_at = now
+        self._journal.add(events)
+        try:
+            self._sink.events(events)
+        except ValueError as error:
+            self._give_up(errors.backend_failed(self._backend, f"events that are no chunks: {error}"))
+
+    def on_end(self) -> None:
+        self._call = None
+        if self.state is not State.STREAMING:
+            self.on_failure(errors.backend_failed(self._backend, "an answer without events"))
+            return
+        assert self._lease is not None
+        outcome = self._outcome(self._lease.spec.name, self._cache_part(), self._leased_at)
+        if self._hub.cache is not None and self._keys is not None:
+            answer = self._journal.answer()
+            if answer is not None:
+                self._hub.cache.store(self.request, self._keys, answer, outcome.backend, self._embedding)
+        self.state = step(self.state, Event.END)
+        # The sink first: pumping the queue for the freed slot may do a lot of work for others.
+        self._sink.done(outcome)
+        self._let_go()
+        self._hub.ended(self, outcome, None)
+
+    def on_failure(self, failure: Failure) -> None:
+        """The call is over. Before the first byte it may be made again elsewhere; a busy backend blames nobody."""
+        self._call = None
+        self._hub.attempt_failed(self, self._backend, failure)
+        lease, self._lease = self._lease, None
+        if self.state is State.STREAMING or not failure.retryable:
+            self._fail_with(lease, failure)
+            return
+        assert lease is not None
+        if failure.busy:
+            self._attempts -= 1
+            until = self._hub.clock.time() + min(failure.retry_after_s or BUSY_AVOID_MAX_S, BUSY_AVOID_MAX_S)
+            self._hub.avoid(lease, until)
+        elif self._attempts >= ATTEMPTS_MAX:
+            self._fail_with(lease, failure)
+            return
+        else:
+            self._excluded |= {lease.spec.name}
+            self._last_failure = failure
+        self.state = step(self.state, Event.AGAIN)
+        # It has its next turn before the slot it gives back can be taken by one who came later.
+        self._admit(again=True)
+        lease.release()
+
+    def backend_lost(self) -> None:
+        """The backend was declared dead: nothing is waited for."""
+        if self._call is not None:
+            self._call.cancel()
+        self.on_failure(errors.backend_lost(self._backend))
+
+    def runs_on(self, index: int, generation: int) -> bool:
+        lease = self._lease
+        return lease is not None and lease.index == index and lease.generation == generation
+
+    @property
+    def _backend(self) -> str:
+        return self._lease.spec.name if self._lease is not None else "?"
+
+    # --- time
+
+    def check(self, now: float) -> None:
+        """Called every tick: has any of this exchange's deadlines passed?"""
+        limits = self._hub.limits
+        if now >= self.ends_at:
+            self._fail(errors.deadline_passed(self.ends_at - self.began_at))
+        elif self._call is None or self._paused:
+            return
+        elif self.state is State.ASKING and now - self._leased_at >= limits.first_token_s:
+            self._give_up(errors.backend_timeout(self._backend, "first token", limits.first_token_s))
+        elif self.state is State.STREAMING and now - self._heard_at >= limits.between_tokens_s:
+            self._give_up(errors.backend_timeout(self._backend, "further token", limits.between_tokens_s))
+
+    def _give_up(self, failure: Failure) -> None:
+        if self._call is not None:
+            self._call.cancel()
+        self.on_failure(failure)
+
+    def _queue_expired(self, now: float) -> None:
+        """Its time in the queue is over; the queue has let go of it."""
+        self._waiter = None
+        if now >= self.ends_at:
+            self._fail(errors.deadline_passed(self.ends_at - self.began_at))
+        else:
+            self._fail(errors.queue_timeout(now - self.began_at, self._hub.retry_after_s()))
+
+    # --- endings
+
+    def fail(self, failure: Failure) -> None:
+        """End it from outside: the daemon stops."""
+        if self.state.live:
+            self._fail(failure)
+
+    def _fail(self, failure: Failure) -> None:
+        self._end(Event.FAIL, failure)
+
+    def _fail_with(self, lease: Lease | None, failure: Failure) -> None:
+        self._lease = lease
+        self._end(Event.FAIL, failure)
+
+    def _end(self, event: Event, failure: Failure | None = None) -> None:
+        self.state = step(self.state, event)
+        if failure is not None:
+            self._sink.failed(failure)
+        self._let_go()
+        self._hub.ended(self, None, failure)
+
+    def _let_go(self) -> None:
+        """Give back whatever is held; the order does not matter, doing it twice does no harm."""
+        if self._embedding is not None:
+            self._embedding.cancel()
+            self._embedding = None
+        if self._waiter is not None:
+            self._hub.queue.remove(self._waiter)
+            self._waiter = None
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+    def _cache_part(self) -> str:
+        if self._hub.cache is None:
+            return "off"
+        return "bypass" if self.request.cache == "bypass" else "miss"
+
+    def _outcome(
+        self,
+        backend: str,
+        cache: str,
+        leased_at: float,
+        similarity: float | None = None,
+        age_s: float | None = None,
+        entry: str | None = None,
+    ) -> Outcome:
+        began, now = self.began_at, self._hub.clock.time()
+        return Outcome(
+            model=self.model,
+            backend=backend,
+            cache=cache,
+            attempts=self._attempts,
+            queue_s=leased_at - began,
+            ttft_s=self._first_at - began,
+            total_s=now - began,
+            similarity=similarity,
+            age_s=age_s,
+            entry=entry,
+        )

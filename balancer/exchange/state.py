@@ -1,0 +1,70 @@
+"""The life of one request, as one table. Pure.
+
+              .-> EMBEDDING -.          .--------- AGAIN ---------.
+    ARRIVED --+--------------+-> QUEUED -> ASKING -> STREAMING -> COMPLETE
+                             '------------^    any live state -> FAILED | CANCELLED
+
+A pair that is not in the table cannot happen: `step` raises, and that is a bug.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+
+class State(enum.Enum):
+    ARRIVED = "arrived"
+    EMBEDDING = "embedding"
+    """The question is being embedded for the near tier of the cache."""
+    QUEUED = "queued"
+    """No eligible backend has a free slot."""
+    ASKING = "asking"
+    """A lease is held and the request was sent; nothing came back yet."""
+    STREAMING = "streaming"
+    """Part of the answer was relayed: from here on no other backend can start over."""
+    COMPLETE = "complete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def live(self) -> bool:
+        return self not in _ENDED
+
+
+class Event(enum.Enum):
+    EMBED = "embed"
+    ENQUEUE = "enqueue"
+    LEASE = "lease"
+    HIT = "hit"
+    FIRST = "first"
+    AGAIN = "again"
+    """The backend was busy or failed before its first byte; another one may be asked."""
+    END = "end"
+    FAIL = "fail"
+    CANCEL = "cancel"
+
+
+_ENDED: Final = frozenset({State.COMPLETE, State.FAILED, State.CANCELLED})
+_LIVE: Final = tuple(state for state in State if state not in _ENDED)
+
+TABLE: Final[dict[tuple[State, Event], State]] = {
+    (State.ARRIVED, Event.EMBED): State.EMBEDDING,
+    (State.ARRIVED, Event.HIT): State.COMPLETE,
+    (State.EMBEDDING, Event.HIT): State.COMPLETE,
+    (State.ARRIVED, Event.ENQUEUE): State.QUEUED,
+    (State.EMBEDDING, Event.ENQUEUE): State.QUEUED,
+    (State.ARRIVED, Event.LEASE): State.ASKING,
+    (State.EMBEDDING, Event.LEASE): State.ASKING,
+    (State.QUEUED, Event.LEASE): State.ASKING,
+    (State.ASKING, Event.AGAIN): State.ARRIVED,
+    (State.ASKING, Event.FIRST): State.STREAMING,
+    (State.STREAMING, Event.END): State.COMPLETE,
+    **{(state, Event.FAIL): State.FAILED for state in _LIVE},
+    **{(state, Event.CANCEL): State.CANCELLED for state in _LIVE},
+}
+
+
+def step(state: State, event: Event) -> State:
+    """The next state; `KeyError` for what cannot happen."""
+    return TABLE[state, event]

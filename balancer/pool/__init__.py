@@ -1,0 +1,10 @@
+"""Who can answer, and who is believed to be alive.
+
+Strategy: everything that is true of a backend until it changes state is in an immutable `PoolView`
+(`view.py`); everything that changes with a request or a beat is in the arrays of the `Ledger` (`ledger.py`).
+The `Registry` (`registry.py`) is the only writer of both: it takes registrations, beats, probe results and the
+passing of time, asks one `Detector` (`detector.py`) per backend, and returns the `Transition`s
+(`transition.py`) that it caused, so that the shell around it can log them and end exchanges.
+
+Nothing here reads a clock, draws a random number or does I/O: `now` is always an argument, in monotonic seconds.
+"""

@@ -1,0 +1,77 @@
+"""What the registry answers: the changes of state that a call caused, and how the call went."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from balancer.pool.backend import State
+
+
+class Reason(enum.StrEnum):
+    """Why a backend changed state."""
+
+    REGISTERED = "registered"
+    READY = "ready"
+    NOT_READY = "not ready"
+    SILENT = "silent"
+    PROBES_FAILED = "probes failed"
+    DRAIN = "drain"
+    UNDRAIN = "undrain"
+    RESTARTED = "restarted"
+    LEFT = "left"
+    FORGOTTEN = "forgotten"  # dead for so long that its lease ended
+    RECLAIMED = "reclaimed"  # dead for so long that another took its name or its address
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change of one backend; `old` None is "was not in the pool", `new` None is "has left it"."""
+
+    name: str
+    index: int
+    generation: int
+    lease_id: int
+    old: State | None
+    new: State | None
+    reason: Reason
+
+    @property
+    def ends_exchanges(self) -> bool:
+        """Whether every exchange with a lease of this index and generation must end at this instant."""
+        return self.new is None or self.new is State.DEAD or self.reason is Reason.RESTARTED
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """In the pool; `replaced` when it took the place of an earlier registration of its name."""
+
+    lease_id: int
+    index: int
+    replaced: bool
+    transitions: tuple[Transition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Not in the pool: `code` is "conflict" or "pool_full"."""
+
+    code: str
+    message: str
+    retry_after_s: float
+
+
+class BeatStatus(enum.StrEnum):
+    """What became of a beat."""
+
+    ACCEPTED = "accepted"
+    STALE_SEQUENCE = "stale_sequence"
+    UNKNOWN_LEASE = "unknown_lease"
+
+
+@dataclass(frozen=True, slots=True)
+class BeatResult:
+    """What became of a beat, and what it changed."""
+
+    status: BeatStatus
+    transitions: tuple[Transition, ...] = ()

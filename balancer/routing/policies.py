@@ -1,0 +1,23 @@
+"""The policies by the names an operator writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from balancer.routing.least_connections import LeastConnections
+from balancer.routing.policy import Policy
+from balancer.routing.round_robin import RoundRobin
+
+POLICIES: Mapping[str, Callable[[], Policy]] = MappingProxyType(
+    {RoundRobin.name: RoundRobin, LeastConnections.name: LeastConnections}
+)
+
+
+def make_policy(name: str) -> Policy:
+    """A new policy of this name.
+
+    Raises:
+        KeyError: there is none of this name.
+    """
+    return POLICIES[name]()

@@ -1,0 +1,60 @@
+"""What a policy is given, and what it answers.
+
+Strategy: a policy sees only eligible backends (right model, alive, a slot free), as indexes into the ledger's
+arrays, and answers one of them. They come as a list when they are few, where plain Python is fastest, and as a
+numpy array when they are many.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from balancer.pool.ledger import Ledger
+from balancer.pool.view import PoolView
+
+FEW = 24
+"""Up to here a loop in plain Python is faster than numpy's fixed cost per call."""
+
+Candidates: TypeAlias = list[int] | npt.NDArray[np.intp]
+"""At least one index, in the pool's order; a list up to FEW, an array above."""
+
+
+class Rng(Protocol):
+    """A source of random numbers, such as `random.Random`."""
+
+    def random(self) -> float:
+        """In [0, 1)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RouteNeed:
+    """What a request asks of a backend."""
+
+    model: str
+    endpoint: str
+    """ "chat", "completions", "embeddings" or "responses"."""
+    prompt_bytes: int = 0
+    exclude: frozenset[str] = frozenset()
+    """Names of backends that failed this request already."""
+    named: bool = True
+    """The client named the model; else it is the default, and a backend that cannot name its model will do."""
+
+
+class Policy(Protocol):
+    """Chooses among the eligible. It may keep a state of its own, by index and generation."""
+
+    @property
+    def name(self) -> str:
+        """As the operator writes it."""
+        ...
+
+    def choose(
+        self, candidates: Candidates, view: PoolView, ledger: Ledger, need: RouteNeed, now: float, rng: Rng
+    ) -> int:
+        """The index of the backend to lease."""
+        ...

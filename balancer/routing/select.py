@@ -1,0 +1,84 @@
+"""Eligible -> policy -> lease. Choosing reserves: there is nothing between the choice and its lease.
+
+Strategy: tiers, best first. Alive backends come before suspect ones, and within either those that offer the
+endpoint itself before those for which the request must be rewritten. A later tier is asked only when no one in
+the earlier has a slot. Why there is no lease is worked out only when there is none.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from balancer.pool.ledger import Lease, Ledger
+from balancer.pool.view import Group, PoolView
+from balancer.routing.eligible import anyone_may, eligible, possible
+from balancer.routing.policy import Policy, Rng, RouteNeed
+
+
+class NoBackendReason(enum.StrEnum):
+    """Why no backend could take the request, however long it waited for a slot."""
+
+    EMPTY_POOL = "empty_pool"
+    UNKNOWN_MODEL = "unknown_model"
+    WRONG_ENDPOINT = "wrong_endpoint"  # the model is offered, but not at this endpoint
+    UNAVAILABLE = "unavailable"  # offered, but only by joining, dead or draining backends
+    PROMPT_TOO_LONG = "prompt_too_long"
+    EXCLUDED = "excluded"  # every backend that could has failed this request already
+
+
+@dataclass(frozen=True, slots=True)
+class NoSlot:
+    """Someone could take the request, but all are full or busy.
+
+    `not_before` is the earliest time (monotonic s) at which a backend with a free slot may be asked again after
+    it answered that it was busy; None when only a freed slot can help.
+    """
+
+    not_before: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoBackend:
+    """Nobody in the pool could take the request."""
+
+    reason: NoBackendReason
+
+
+class Router:
+    """Routes by one policy."""
+
+    def __init__(self, policy: Policy, rng: Rng) -> None:
+        self.policy = policy
+        self._rng = rng
+
+    def route(self, view: PoolView, ledger: Ledger, need: RouteNeed, now: float) -> Lease | NoSlot | NoBackend:
+        """A lease on the chosen backend, or why there is none."""
+        group = view.group(need.model, need.endpoint, named=need.named)
+        for tier in group.tiers:
+            candidates = eligible(tier, ledger, need, now)
+            if len(candidates):
+                return ledger.lease(self.policy.choose(candidates, view, ledger, need, now, self._rng))
+        return _why_not(view, group, ledger, need, now)
+
+
+def _why_not(view: PoolView, group: Group, ledger: Ledger, need: RouteNeed, now: float) -> NoSlot | NoBackend:
+    if now >= ledger.busy_horizon and any(anyone_may(tier, need) for tier in group.tiers):
+        return NoSlot(None)  # the common answer under overload, without a look at every backend
+    indexes = [index for tier in group.tiers for index in possible(tier, need)]
+    if indexes:
+        # Whoever has a free slot and still wasn't eligible is avoided for a while.
+        avoided = [ledger.busy_until[i] for i in indexes if ledger.in_flight[i] < ledger.slots[i]]
+        return NoSlot(min(avoided, default=None))
+    if not view.backends:
+        return NoBackend(NoBackendReason.EMPTY_POOL)
+    if not group.model_offered:
+        return NoBackend(NoBackendReason.UNKNOWN_MODEL)
+    if not group.endpoint_offered:
+        return NoBackend(NoBackendReason.WRONG_ENDPOINT)
+    if not group.tiers:
+        return NoBackend(NoBackendReason.UNAVAILABLE)
+    without_limits = RouteNeed(need.model, need.endpoint, 0, need.exclude, need.named)
+    if any(possible(tier, without_limits) for tier in group.tiers):
+        return NoBackend(NoBackendReason.PROMPT_TOO_LONG)
+    return NoBackend(NoBackendReason.EXCLUDED)

@@ -1,0 +1,204 @@
+"""Connections to engines: dialled when needed, kept while they are good, one request at a time on each."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from typing import NamedTuple, Protocol, cast
+
+from balancer.tasks import spawn
+from balancer.wire.errors import RemoteProtocolError
+from balancer.wire.http1 import ResponseDecoder
+
+IDLE_PER_ADDRESS_MAX = 64
+IDLE_MAX_S = 15.0
+"""Less than any engine's own limit, so that it is rarely the engine who closes."""
+CONNECT_S = 2.0
+
+
+class Address(NamedTuple):
+    """Where to dial; ``server_name`` is what the certificate must name."""
+
+    host: str
+    port: int
+    tls: bool = False
+    server_name: str = ""
+
+
+class User(Protocol):
+    """Who uses a connection for one request."""
+
+    def connected(self, connection: Connection) -> None: ...
+
+    def unreachable(self, why: str) -> None: ...
+
+    def received(self, body: bytes) -> None:
+        """Body bytes, possibly none; the head is in ``connection.answer``."""
+
+    def lost(self, why: str, *, unused: bool) -> None:
+        """The connection broke. ``unused``: it was a kept one and gave not a byte, so it had died before."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection. It belongs to its user until the answer is complete, then goes back to the pool."""
+
+    def __init__(self, pool: ConnectionPool, address: Address) -> None:
+        self._pool = pool
+        self._transport: asyncio.Transport | None = None
+        self._user: User | None = None
+        self._kept = False
+        self._heard = False
+        self.address = address
+        self.idle_since = 0.0
+        self.answer = ResponseDecoder(max_body_bytes=None)
+
+    def use(self, user: User, request: bytes) -> None:
+        """Send a request for this user."""
+        assert self._transport is not None
+        self._user = user
+        self._heard = False
+        self.answer.next()
+        self._transport.write(request)
+
+    def release(self) -> None:
+        """The user has all it wants. What is left of the answer is read away; a broken connection is not kept."""
+        self._user = None
+        if self._transport is not None:
+            self._transport.resume_reading()
+        if self.answer.complete:
+            self._done()
+
+    def abort(self) -> None:
+        """Close now: over HTTP/1.1 the only way to tell an engine to stop."""
+        self._user = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def _done(self) -> None:
+        if self.answer.keep_alive and self.usable:
+            self._kept = True
+            self._pool.keep(self)
+        elif self._transport is not None:
+            self._transport.close()
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        if self.idle_since:
+            self.abort()  # an engine that talks without being asked
+            return
+        try:
+            body = self.answer.feed(data)
+        except RemoteProtocolError as error:
+            user = self._user
+            self.abort()
+            if user is not None:
+                user.lost(error.message, unused=False)
+            return
+        if self._user is not None:
+            if self.answer.status:
+                self._user.received(body)
+        elif self.answer.complete:
+            self._done()
+
+    def eof_received(self) -> bool:
+        return False  # close
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._pool.forget(self)
+        user, self._user = self._user, None
+        if user is None:
+            return
+        if self.answer.ends_at_eof():
+            self.answer.complete = True
+            user.received(b"")
+        else:
+            user.lost(str(exc or "connection closed"), unused=self._kept and not self._heard)
+
+
+class ConnectionPool:
+    """Idle connections by address: last in, first out, bounded in number and age."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None, connect_s: float = CONNECT_S) -> None:
+        self._idle: dict[Address, deque[Connection]] = {}
+        self._tls = tls
+        self._connect_s = connect_s
+
+    def acquire(self, address: Address, user: User, *, fresh: bool = False) -> Connection | None:
+        """An idle connection, or ``None``: then one is dialled and ``user.connected`` or ``unreachable`` called."""
+        idle = self._idle.get(address)
+        while idle and not fresh:
+            connection = idle.pop()
+            if connection.usable:
+                connection.idle_since = 0.0
+                return connection
+        spawn(self._dial(address, user), name=f"dial {address.host}:{address.port}")
+        return None
+
+    async def _dial(self, address: Address, user: User) -> None:
+        loop = asyncio.get_running_loop()
+        tls = (self._tls or ssl.create_default_context()) if address.tls else None
+        try:
+            async with asyncio.timeout(self._connect_s):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self, address),
+                    address.host,
+                    address.port,
+                    ssl=tls,
+                    server_hostname=address.server_name if tls else None,
+                )
+        except TimeoutError:
+            user.unreachable(f"no connection within {self._connect_s:g} s")
+        except OSError as error:
+            user.unreachable(error.strerror or str(error))
+        else:
+            user.connected(connection)
+
+    def keep(self, connection: Connection) -> None:
+        """Take back a connection that is ready for another request."""
+        idle = self._idle.setdefault(connection.address, deque())
+        connection.idle_since = asyncio.get_running_loop().time()
+        idle.append(connection)
+        if len(idle) > IDLE_PER_ADDRESS_MAX:
+            idle.popleft().abort()
+
+    def forget(self, connection: Connection) -> None:
+        """It closed."""
+        idle = self._idle.get(connection.address)
+        if idle is not None and connection in idle:
+            idle.remove(connection)
+            if not idle:
+                del self._idle[connection.address]
+
+    def sweep(self, now: float) -> None:
+        """Close what has been idle for too long."""
+        for idle in list(self._idle.values()):
+            for connection in [c for c in idle if now - c.idle_since > IDLE_MAX_S]:
+                connection.abort()
+
+    def close(self) -> None:
+        for idle in list(self._idle.values()):
+            for connection in list(idle):
+                connection.abort()
+
+    @property
+    def idle(self) -> int:
+        return sum(map(len, self._idle.values()))

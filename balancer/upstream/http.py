@@ -1,0 +1,184 @@
+"""Asking an engine over OpenAI HTTP, and what its answer means for the exchange.
+
+A stream's bytes go on untouched up to the last complete event. A stream is complete only when ``[DONE]`` came: one
+that merely ends is broken, since clients could not tell it from a short answer.
+"""
+
+from __future__ import annotations
+
+import re
+
+from balancer import errors
+from balancer.errors import Failure
+from balancer.exchange.ports import Receiver
+from balancer.pool.backend import BackendSpec
+from balancer.request import Request
+from balancer.upstream.connection import Address, Connection, ConnectionPool
+from balancer.wire import http1, openai
+from balancer.wire.errors import RemoteProtocolError
+from balancer.wire.sse import EventSplitter, event_data
+
+ERROR_BODY_MAX_BYTES = 64 << 10
+_DONE = re.compile(rb"(?:\A|[\r\n])data: ?\[DONE\]\r?[\r\n]")
+_PASSED_ON = frozenset({400, 404, 409, 413, 415, 422})
+"""The engine refuses the request for what it is: its word goes to the client."""
+
+
+class HttpUpstream:
+    """Backends that speak OpenAI HTTP."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+
+    def ask(self, spec: BackendSpec, request: Request, model: str, receiver: Receiver) -> HttpCall:
+        """See `balancer.exchange.ports.Upstream`."""
+        endpoint, body = openai.body_for(request.body, request.endpoint, spec.endpoints, model)
+        path = spec.path_prefix + openai.ENDPOINT_PATHS[endpoint]
+        headers = (("accept", "text/event-stream"), ("x-request-id", request.id))
+        host = spec.host_header or f"{spec.host}:{spec.port}"
+        address = Address(spec.host, spec.port, spec.tls, spec.host_header.partition(":")[0])
+        return HttpCall(self._pool, address, spec.name, http1.request("POST", path, host, body, headers), receiver)
+
+
+class HttpCall:
+    """One request at one engine; a `balancer.exchange.ports.Call` and the user of a connection."""
+
+    __slots__ = (
+        "_address", "_body", "_connection", "_name", "_over", "_paused", "_pool", "_receiver", "_request", "_splitter",
+    )  # fmt: skip
+
+    def __init__(self, pool: ConnectionPool, address: Address, name: str, request: bytes, receiver: Receiver) -> None:
+        self._pool = pool
+        self._address = address
+        self._name = name
+        self._request = request
+        self._receiver = receiver
+        self._splitter: EventSplitter | None = None
+        self._body = b""
+        self._paused = False
+        self._over = False
+        self._connection = pool.acquire(address, self)
+        if self._connection is not None:
+            self._connection.use(self, request)
+
+    # --- Call
+
+    def cancel(self) -> None:
+        self._over = True
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None
+
+    def pause(self) -> None:
+        self._paused = True
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        self._paused = False
+        if self._connection is not None:
+            self._connection.resume()
+
+    # --- User of a connection
+
+    def connected(self, connection: Connection) -> None:
+        if self._over:
+            connection.abort()
+            return
+        self._connection = connection
+        connection.use(self, self._request)
+        if self._paused:
+            connection.pause()
+
+    def unreachable(self, why: str) -> None:
+        if not self._over:
+            self._fail(errors.backend_unreachable(self._name, why))
+
+    def lost(self, why: str, *, unused: bool) -> None:
+        self._connection = None
+        if unused:
+            # The engine had closed this idle connection before it could see the request: nobody's failure.
+            self._pool.acquire(self._address, self, fresh=True)
+        else:
+            self._fail(errors.backend_failed(self._name, why))
+
+    def received(self, body: bytes) -> None:
+        connection = self._connection
+        assert connection is not None
+        answer = connection.answer
+        if self._splitter is None and not self._body:
+            kind = answer.headers.get(b"content-type", b"").lower()
+            if answer.status == 200 and kind.startswith(b"text/event-stream"):
+                self._splitter = EventSplitter()
+        if self._splitter is not None:
+            self._stream(connection, self._splitter, body)
+            return
+        self._body += body
+        if answer.complete or len(self._body) > ERROR_BODY_MAX_BYTES:
+            self._refused(answer.status, answer.headers)
+
+    def _stream(self, connection: Connection, splitter: EventSplitter, body: bytes) -> None:
+        try:
+            events = splitter.feed(body)
+        except RemoteProtocolError as error:
+            self._fail(errors.backend_failed(self._name, error.message))
+            return
+        complete = connection.answer.complete
+        if complete:
+            events += splitter.finish()
+        if events:
+            if b'"error"' in events and (failure := self._error_in(events)) is not None:
+                self._fail(failure)
+                return
+            done = b"[DONE]" in events and _DONE.search(events) is not None
+            self._receiver.on_events(events)
+            if self._over:
+                return  # the receiver cancelled
+            if done:
+                self._over = True
+                self._connection = None
+                connection.release()
+                self._receiver.on_end()
+                return
+        if complete:
+            self._fail(errors.backend_failed(self._name, "its stream ended before the answer did"))
+
+    def _error_in(self, events: bytes) -> Failure | None:
+        """An engine that breaks inside a stream says so in an event."""
+        for data in event_data(events):
+            try:
+                chunk = openai.parse_chunk(data)
+            except ValueError:
+                continue
+            if chunk.error is not None and bytes(chunk.error) != b"null":
+                message, _ = openai.error_in(data)
+                return errors.backend_failed(self._name, message or "an error event")
+        return None
+
+    def _refused(self, status: int, headers: dict[bytes, bytes]) -> None:
+        message, code = openai.error_in(self._body)
+        if status == 429:
+            self._fail(errors.backend_busy(self._name, _retry_after_s(headers)))
+        elif status in _PASSED_ON:
+            self._fail(errors.rejected(message, code, status))
+        elif status == 200:
+            self._fail(errors.backend_failed(self._name, "an answer that is no event stream"))
+        else:
+            self._fail(errors.backend_failed(self._name, f"status {status} {message}".rstrip()))
+
+    def _fail(self, failure: Failure) -> None:
+        self._over = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if connection.answer.complete:
+                connection.release()
+            else:
+                connection.abort()
+        self._receiver.on_failure(failure)
+
+
+def _retry_after_s(headers: dict[bytes, bytes]) -> float:
+    try:
+        return min(max(float(headers.get(b"retry-after", b"1")), 0.0), 120.0)
+    except ValueError:
+        return 1.0  # an HTTP date: nobody sends one with a 429 that lasts seconds

@@ -1,0 +1,146 @@
+"""Heartbeat datagrams: a fixed little-endian layout, a keyed MAC, room to grow.
+
+    beat  "LB" version kind | lease u64 | sequence u64 | load | (unknown trailing fields) | MAC 16 bytes
+    ack   "LB" version kind | lease u64 | sequence u64 |        (unknown trailing fields) | MAC 16 bytes
+
+The MAC is the first 16 bytes of HMAC-SHA256 (RFC 2104) under the lease key over all that stands before it. Only
+increasing sequence numbers count: the receiver keeps the highest one, so a captured beat is worth nothing.
+Reading has two steps, since the key depends on the lease: `peek` says whose datagram this is, `open_beat` and
+`open_ack` check the MAC and read the rest. ``None`` means "drop and count"; a datagram is never answered by an error.
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from balancer.wire.limits import DATAGRAM_MAX_BYTES
+
+VERSION: Final = 1
+KIND_BEAT: Final = 1
+KIND_ACK: Final = 2
+MAC_BYTES: Final = 16
+
+_HEAD = struct.Struct("<2sBBQQ")
+_LOAD = struct.Struct("<IIIIIQQfIB")
+_MAGIC: Final = b"LB"
+_FLAG_READY: Final = 1
+_FLAG_DRAINING: Final = 2
+_U32_MAX: Final = (1 << 32) - 1
+_U64_MAX: Final = (1 << 64) - 1
+_RATE_MAX: Final = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What an engine says of its load. Counts are requests or tokens at the moment of sending."""
+
+    sequence: int
+    running: int = 0
+    waiting: int = 0
+    slots: int = 0
+    prefill_tokens_running: int = 0
+    prefill_tokens_waiting: int = 0
+    kv_tokens_used: int = 0
+    kv_tokens_total: int = 0
+    tokens_per_s: float = 0.0
+    ms_since_step: int = 0
+    """Milliseconds since the engine last stepped; 0 while it has nothing to do."""
+    ready: bool = True
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Whose datagram this claims to be; not yet proven."""
+
+    kind: int
+    lease_id: int
+    sequence: int
+
+
+def seal_beat(key: bytes, lease_id: int, beat: Beat) -> bytes:
+    """The datagram of a beat. Values beyond their field's range are clamped, not wrapped."""
+    flags = (_FLAG_READY if beat.ready else 0) | (_FLAG_DRAINING if beat.draining else 0)
+    load = _LOAD.pack(
+        _u32(beat.running),
+        _u32(beat.waiting),
+        _u32(beat.slots),
+        _u32(beat.prefill_tokens_running),
+        _u32(beat.prefill_tokens_waiting),
+        max(0, min(beat.kv_tokens_used, _U64_MAX)),
+        max(0, min(beat.kv_tokens_total, _U64_MAX)),
+        _rate(beat.tokens_per_s),
+        _u32(beat.ms_since_step),
+        flags,
+    )
+    return _seal(key, _HEAD.pack(_MAGIC, VERSION, KIND_BEAT, lease_id, beat.sequence) + load)
+
+
+def seal_ack(key: bytes, lease_id: int, sequence: int) -> bytes:
+    """The datagram that tells an agent that its beat arrived."""
+    return _seal(key, _HEAD.pack(_MAGIC, VERSION, KIND_ACK, lease_id, sequence))
+
+
+def peek(datagram: bytes) -> Head | None:
+    """Kind, lease and sequence of a well-formed datagram; the MAC is not checked."""
+    if not _HEAD.size + MAC_BYTES <= len(datagram) <= DATAGRAM_MAX_BYTES:
+        return None
+    magic, version, kind, lease_id, sequence = _HEAD.unpack_from(datagram)
+    if magic != _MAGIC or version != VERSION:
+        return None
+    return Head(kind, lease_id, sequence)
+
+
+def open_beat(key: bytes, datagram: bytes) -> Beat | None:
+    """The beat, if the datagram is one and its MAC is right."""
+    head = peek(datagram)
+    if head is None or head.kind != KIND_BEAT or len(datagram) < _HEAD.size + _LOAD.size + MAC_BYTES:
+        return None
+    if not _mac_holds(key, datagram):
+        return None
+    running, waiting, slots, prefill_running, prefill_waiting, kv_used, kv_total, tokens_per_s, ms, flags = (
+        _LOAD.unpack_from(datagram, _HEAD.size)
+    )
+    return Beat(
+        head.sequence,
+        running,
+        waiting,
+        slots,
+        prefill_running,
+        prefill_waiting,
+        kv_used,
+        kv_total,
+        _rate(tokens_per_s),
+        ms,
+        bool(flags & _FLAG_READY),
+        bool(flags & _FLAG_DRAINING),
+    )
+
+
+def open_ack(key: bytes, datagram: bytes) -> int | None:
+    """The acknowledged sequence, if the datagram is an ack and its MAC is right."""
+    head = peek(datagram)
+    if head is None or head.kind != KIND_ACK or not _mac_holds(key, datagram):
+        return None
+    return head.sequence
+
+
+def _u32(value: int) -> int:
+    return max(0, min(value, _U32_MAX))
+
+
+def _rate(tokens_per_s: float) -> float:
+    # The comparison also refuses NaN, which would poison every average it meets.
+    return min(tokens_per_s, _RATE_MAX) if tokens_per_s >= 0.0 else 0.0
+
+
+def _seal(key: bytes, content: bytes) -> bytes:
+    return content + hmac.digest(key, content, "sha256")[:MAC_BYTES]
+
+
+def _mac_holds(key: bytes, datagram: bytes) -> bool:
+    mac = hmac.digest(key, datagram[:-MAC_BYTES], "sha256")[:MAC_BYTES]
+    return hmac.compare_digest(mac, datagram[-MAC_BYTES:])

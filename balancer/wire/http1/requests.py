@@ -1,0 +1,169 @@
+"""The server's side: bytes to whole requests."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import httptools
+
+from balancer.wire.errors import RemoteProtocolError
+from balancer.wire.http1.parsing import Decoder, Head, Refused, refuse
+from balancer.wire.limits import BODY_MAX_BYTES, HEAD_MAX_BYTES
+
+_LENGTH_MAX_DIGITS: Final = 19
+_ABSOLUTE: Final = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """A whole request. Header names are in lower case; of a name that comes twice the last value counts."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[bytes, bytes]
+    body: bytes
+    keep_alive: bool
+
+
+class RequestDecoder(Decoder):
+    """The server's side: bytes to whole requests, pipelined ones in order.
+
+    ``feed`` raises `RemoteProtocolError` whose ``status`` answers the client; the connection must then close.
+    Requests that came whole before the malformed one are given first: ``error`` is then set, and the next call raises
+    it.
+    """
+
+    _parser: httptools.HttpRequestParser
+
+    def __init__(self, max_body_bytes: int = BODY_MAX_BYTES) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._max_body_bytes = max_body_bytes
+        self._done: list[HttpRequest] = []
+        self._head = Head()
+        self._body: bytes | bytearray = b""
+        self._quiet_bytes = 0
+        self._begun = False
+        self._version = ""
+        self.error: RemoteProtocolError | None = None
+
+    @property
+    def in_message(self) -> bool:
+        """A request has begun and has not ended: its sender owes the rest within a deadline."""
+        return self._begun
+
+    @property
+    def in_body(self) -> bool:
+        return self._begun and self._head.complete
+
+    @property
+    def wants_continue(self) -> bool:
+        """The client waits for `CONTINUE` before it sends the body (RFC 9110, 10.1.1)."""
+        return self.in_body and not self._body and self._head.headers.get(b"expect", b"").lower() == b"100-continue"
+
+    def feed(self, data: bytes) -> list[HttpRequest]:
+        """Take bytes, give the requests they complete."""
+        if self.error is not None:
+            raise self.error
+        try:
+            while data:
+                data = self._feed_until_upgrade(data)
+        except RemoteProtocolError as error:
+            self.error = error
+            if not self._done:
+                raise
+        done, self._done = self._done, []
+        return done
+
+    def _feed_until_upgrade(self, data: bytes) -> bytes:
+        """Feed; what is left is a request that asked to switch protocols, without the asking.
+
+        The parser takes such a request to end with its head. Java's client, for one, asks so in every POST.
+        """
+        try:
+            self._feed(data, 400)
+        except httptools.HttpParserUpgrade as upgrade:
+            asked = self._done.pop()
+            head = [asked.method.encode() + b" " + self._head.target + b" HTTP/" + self._version.encode()]
+            head += [name + b": " + value for name, value in asked.headers.items() if name != b"upgrade"]
+            self._parser = httptools.HttpRequestParser(self)
+            return b"\r\n".join(head) + b"\r\n\r\n" + data[upgrade.args[0] :]
+        if not self._begun:
+            self._quiet_bytes = 0  # blank lines between requests, for hours
+        return b""
+
+    def on_message_begin(self) -> None:
+        self._begun = True
+        self._head = Head()
+        self._body = b""
+
+    def on_url(self, url: bytes) -> None:
+        self._head.target += url
+        if len(self._head.target) > HEAD_MAX_BYTES:
+            raise refuse("target_too_long", "the request target is too long", 414)
+
+    def on_headers_complete(self) -> None:
+        self._quiet_bytes = 0
+        self._head.complete = True
+        headers = self._head.headers
+        self._version = version = self._parser.get_http_version()
+        if version != "1.1" and version != "1.0":
+            raise refuse("http_version", "only HTTP/1.0 and HTTP/1.1 are served here", 505)
+        if b"host" not in headers and version == "1.1":
+            raise refuse("bad_http", "a request of HTTP/1.1 names its host", 400)
+        if self._parser.get_method() == b"CONNECT":
+            raise refuse("no_proxy", "CONNECT is for proxies", 501)
+        coding = headers.get(b"transfer-encoding")
+        if coding is not None:
+            if version == "1.0":
+                raise refuse("bad_http", "HTTP/1.0 knows no transfer coding", 400)  # RFC 9112, 6.1
+            if coding.strip().lower() != b"chunked":
+                raise refuse("transfer_coding", "no transfer coding but chunked is understood", 501)
+        length = headers.get(b"content-length", b"")  # the parser has checked that it is a number
+        if length and (len(length) > _LENGTH_MAX_DIGITS or int(length) > self._max_body_bytes):
+            raise self._too_large()
+        if not self._head.target.startswith(b"/"):
+            self._head.target = _origin_form(self._head.target)
+
+    def on_body(self, data: bytes) -> None:
+        self._quiet_bytes = 0
+        if len(self._body) + len(data) > self._max_body_bytes:
+            raise self._too_large()
+        if not self._body:
+            self._body = data  # most bodies come in one piece and are never copied
+        elif isinstance(self._body, bytearray):
+            self._body += data
+        else:
+            self._body = bytearray(self._body) + data  # a list would cost 40 bytes for each tiny chunk
+
+    def on_message_complete(self) -> None:
+        self._quiet_bytes = 0
+        self._begun = False
+        path, _, query = self._head.target.decode("latin-1").partition("?")
+        parser = self._parser
+        self._done.append(
+            HttpRequest(
+                parser.get_method().decode(),
+                path,
+                query,
+                self._head.headers,
+                bytes(self._body),
+                parser.should_keep_alive(),
+            )
+        )
+
+    def _too_large(self) -> Refused:
+        return refuse("body_too_large", f"the body is longer than {self._max_body_bytes} bytes", 413)
+
+
+def _origin_form(target: bytes) -> bytes:
+    """The path and query of an absolute target (RFC 9112, 3.2.2); ``*`` stays."""
+    match = _ABSOLUTE.match(target)
+    if match is not None:
+        rest = target[match.end() :]
+        return rest if rest.startswith(b"/") else b"/" + rest
+    if target == b"*":
+        return target
+    raise refuse("bad_http", "the request target is neither a path nor an http URL", 400)

@@ -1,0 +1,246 @@
+"""Bodies in the OpenAI dialect, and every change from body to body, as pure functions.
+
+Requests are plain dicts (unknown fields pass through untouched); streamed chunks are read with a typed decoder that
+skips what nobody reads; what we write ourselves is built here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from balancer.wire.sse import event
+
+ENDPOINT_PATHS: Final = {
+    "chat": "/v1/chat/completions",
+    "completions": "/v1/completions",
+    "embeddings": "/v1/embeddings",
+    "responses": "/v1/responses",
+}
+_encode = msgspec.json.encode
+_NULL: Final = msgspec.Raw(b"null")
+"""The default of what is kept unread: msgspec takes ``Raw | None`` to allow nothing but null."""
+
+
+class Usage(msgspec.Struct, omit_defaults=False):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+class Delta(msgspec.Struct):
+    content: str | None = None
+    tool_calls: msgspec.Raw = _NULL
+    function_call: msgspec.Raw = _NULL
+    reasoning_content: msgspec.Raw = _NULL
+    reasoning: msgspec.Raw = _NULL
+    refusal: msgspec.Raw = _NULL
+
+
+class Choice(msgspec.Struct):
+    index: int = 0
+    delta: Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    token_ids: list[int] | None = None
+    logprobs: msgspec.Raw = _NULL
+
+
+class Chunk(msgspec.Struct):
+    """One streamed chunk of chat or completions; fields that are not here are not read."""
+
+    id: str = ""
+    model: str = ""
+    choices: list[Choice] = []
+    usage: Usage | None = None
+    error: msgspec.Raw = _NULL
+
+
+_ABSENT: Final = frozenset({b"null", b"[]", b'""'})
+"""Some engines write every field they know into every chunk."""
+_chunk_decoder = msgspec.json.Decoder(Chunk)
+
+
+def parse_chunk(data: bytes) -> Chunk:
+    """Read one event's data. Raises `ValueError` (``msgspec.DecodeError``) for what is no chunk."""
+    try:
+        return _chunk_decoder.decode(data)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
+def chunk_text(choice: Choice) -> str:
+    """The text of a choice, whichever endpoint made it."""
+    if choice.delta is not None:
+        return choice.delta.content or ""
+    return choice.text or ""
+
+
+def is_plain(chunk: Chunk) -> bool:
+    """True if the chunk is one choice's text at most: no tools, reasoning, logprobs or second choice."""
+    if len(chunk.choices) > 1:
+        return False
+    for choice in chunk.choices:
+        if choice.index or _present(choice.logprobs):
+            return False
+        delta = choice.delta
+        if delta is not None and (
+            _present(delta.tool_calls)
+            or _present(delta.reasoning_content)
+            or _present(delta.reasoning)
+            or _present(delta.function_call)
+            or _present(delta.refusal)
+        ):
+            return False
+    return True
+
+
+def _present(raw: msgspec.Raw) -> bool:
+    return raw is not _NULL and bytes(raw) not in _ABSENT
+
+
+# --- requests
+
+
+def content_text(content: object) -> str:
+    """The text of a message's content: a string, or the text parts of a list."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
+        return "".join(part for part in parts if isinstance(part, str))
+    return ""
+
+
+def messages_text(messages: object) -> str:
+    """A conversation for a model without chat template: the contents, joined by blank lines."""
+    if not isinstance(messages, list):
+        return ""
+    return "\n\n".join(content_text(m.get("content")) for m in messages if isinstance(m, dict))
+
+
+def chat_from_completion(body: dict[str, Any]) -> dict[str, Any]:
+    """A completions request for a backend that offers only chat: the prompt as one user message."""
+    rest = {k: v for k, v in body.items() if k != "prompt"}
+    return {"messages": [{"role": "user", "content": body["prompt"]}], **rest}
+
+
+def completion_from_chat(body: dict[str, Any]) -> dict[str, Any]:
+    """A chat request for a backend that offers only completions."""
+    rest = {k: v for k, v in body.items() if k not in ("messages", "max_completion_tokens")}
+    if "max_completion_tokens" in body:
+        rest.setdefault("max_tokens", body["max_completion_tokens"])
+    return {"prompt": messages_text(body["messages"]), **rest}
+
+
+def body_for(body: dict[str, Any], endpoint: str, offered: frozenset[str], model: str) -> tuple[str, bytes]:
+    """The upstream endpoint and request body: streamed, with usage, in the form that the backend offers.
+
+    Raises `ValueError` if the backend offers no form of it (routing does not choose such a backend).
+    """
+    if endpoint not in offered:
+        if endpoint == "completions" and "chat" in offered:
+            endpoint, body = "chat", chat_from_completion(body)
+        elif endpoint == "chat" and "completions" in offered:
+            endpoint, body = "completions", completion_from_chat(body)
+        else:
+            raise ValueError(f"no form of {endpoint} among {sorted(offered)}")
+    return endpoint, _encode({**body, "model": model, "stream": True, "stream_options": {"include_usage": True}})
+
+
+# --- what we write ourselves
+
+
+def answer_id(endpoint: str, request_id: str) -> str:
+    """The id of an answer that we write ourselves, in OpenAI's form."""
+    return ("chatcmpl-" if endpoint == "chat" else "cmpl-") + request_id
+
+
+def text_event(endpoint: str, id: str, model: str, created: int, text: str) -> bytes:
+    """One event with a piece of text, for answers that no OpenAI backend streamed (cached, classic)."""
+    return event(_encode(_chunk(endpoint, id, model, created, text, None)))
+
+
+def final_events(endpoint: str, id: str, model: str, created: int, finish_reason: str, usage: Usage | None) -> bytes:
+    """The events that end such an answer: finish reason, usage and ``[DONE]``."""
+    last = _chunk(endpoint, id, model, created, "", finish_reason)
+    events = event(_encode(last))
+    if usage is not None:
+        events += event(_encode({**last, "choices": [], "usage": usage}))
+    return events + event(b"[DONE]")
+
+
+def _chunk(endpoint: str, id: str, model: str, created: int, text: str, finish: str | None) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": 0, "finish_reason": finish, "logprobs": None}
+    if endpoint == "chat":
+        choice["delta"] = {"role": "assistant", "content": text} if finish is None else {}
+        kind = "chat.completion.chunk"
+    else:
+        choice["text"] = text
+        kind = "text_completion"
+    return {"id": id, "object": kind, "created": created, "model": model, "choices": [choice]}
+
+
+def error_body(message: str, type: str, code: str | None, param: str | None = None) -> bytes:
+    """OpenAI's error object."""
+    return _encode({"error": {"message": message, "type": type, "param": param, "code": code}})
+
+
+class _ErrorFields(msgspec.Struct):
+    message: str = ""
+    type: str | None = None
+    code: str | int | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _ErrorFields | str | None = None
+    message: str | None = None
+    detail: Any = None
+
+
+def error_in(body: bytes) -> tuple[str, str | None]:
+    """Message and code of an engine's error answer, in whichever shape engines use; empty if there is none."""
+    try:
+        parsed = msgspec.json.decode(body, type=_ErrorBody)
+    except (ValueError, RecursionError):
+        return "", None
+    if isinstance(parsed.error, _ErrorFields):
+        code = parsed.error.code if isinstance(parsed.error.code, str) else parsed.error.type
+        return parsed.error.message, code
+    detail = parsed.detail if isinstance(parsed.detail, str) else ""
+    return parsed.error or parsed.message or detail, None
+
+
+def models_body(models: dict[str, int | None], created: int) -> bytes:
+    """The answer of ``GET /v1/models``: model name -> context length in tokens."""
+    data = [_model(name, length, created) for name, length in sorted(models.items())]
+    return _encode({"object": "list", "data": data})
+
+
+def model_body(name: str, context_length: int | None, created: int) -> bytes:
+    """The answer of ``GET /v1/models/NAME``."""
+    return _encode(_model(name, context_length, created))
+
+
+def _model(name: str, context_length: int | None, created: int) -> dict[str, Any]:
+    model = {"id": name, "object": "model", "created": created, "owned_by": "llm-balancer"}
+    return model if context_length is None else {**model, "max_model_len": context_length}
+
+
+class _ListedModel(msgspec.Struct):
+    id: str
+    max_model_len: int | None = None
+
+
+class _ModelList(msgspec.Struct):
+    data: list[_ListedModel]
+
+
+def models_in(body: bytes) -> dict[str, int | None]:
+    """Read such an answer: model name -> context length. Raises `ValueError` for anything else."""
+    try:
+        parsed = msgspec.json.decode(body, type=_ModelList)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    return {model.id: model.max_model_len for model in parsed.data}
