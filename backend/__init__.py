@@ -1,0 +1,11 @@
+"""A model server and the agent that registers it: `python -m backend PORT`.
+
+* ``engines``    what generates tokens, behind one port (`engines.base`): ``echo`` and ``transformers``
+* ``server``     the OpenAI dialect over HTTP, slots, cancellation when a client leaves
+* ``agent``      registration with one or more balancers, heartbeats, drain and leave
+* ``cli``        options; ``app`` puts the parts together and owns signals, drain and exit
+* ``storyteller``, ``models``  the built-in model: how it was made, and its weights
+
+A request's way: ``server`` reads it, takes a slot, submits it to the engine with a sink; the engine calls the sink in
+the event loop's thread for every step that made tokens; the sink writes. No task is made on that way.
+"""

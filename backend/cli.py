@@ -1,0 +1,154 @@
+"""The command line: `python -m backend PORT`."""
+
+from __future__ import annotations
+
+import functools
+import os
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+import msgspec
+
+from backend import app, logs
+from backend.engines.catalog import STORYTELLER, make_engine
+from backend.errors import EngineUnavailable
+from balancer.wire.control import Name
+
+TOKEN_VARIABLE = "LLM_BALANCER_TOKEN"
+DEFAULT_BALANCER = "127.0.0.1:1234"
+
+_EPILOG = """\b
+Examples:
+  python -m backend 1235                            the built-in model, registered with 127.0.0.1:1234
+  python -m backend 1236 --model gpt2 --slots 8     any Hugging Face causal language model
+  python -m backend 0 --model echo                  no model at all, on any free port
+  python -m backend 8000 --host 0.0.0.0 --balancer lb-1:1234 --balancer lb-2:1234 --token-file token
+"""
+
+
+def _balancer(value: str) -> tuple[str, int]:
+    host, colon, port = value.rpartition(":")
+    if not colon or value.endswith("]"):
+        host, port = value, "1234"
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise click.BadParameter(f"{value!r} is not HOST:PORT", param_hint="--balancer")
+    return host.strip("[]"), int(port)
+
+
+def _label(value: str) -> tuple[str, str]:
+    key, equals, text = value.partition("=")
+    if not equals or not key or max(len(key), len(text)) > 64:
+        raise click.BadParameter(f"{value!r} is not KEY=VALUE, each up to 64 characters", param_hint="--label")
+    return key, text
+
+
+def _checked_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    try:
+        return value if value is None else msgspec.convert(value, Name)
+    except msgspec.ValidationError:
+        raise click.BadParameter("letters, digits and . _ : - only, at most 128, a letter or digit first") from None
+
+
+def _token(path: Path | None) -> bytes:
+    text = os.environ.get(TOKEN_VARIABLE, "") if path is None else path.read_text("utf-8")
+    if path is not None and not text.strip():
+        raise click.BadParameter(f"{path} is empty", param_hint="--token-file")
+    return text.strip().encode()
+
+
+def _version() -> str:
+    try:
+        return version("llm-balancer")
+    except PackageNotFoundError:
+        return ""
+
+
+@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("port", type=click.IntRange(0, 65535), default=1235)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--model", default=STORYTELLER, show_default=True, help="storyteller, echo, a Hugging Face name, a path.")
+@click.option("--slots", type=click.IntRange(1, 1024), default=4, show_default=True, help="Requests at once.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads to compute with. [default: torch's choice]")
+@click.option("--name", callback=_checked_name, help="Stable name of this backend. [default: HOST:PORT]")
+@click.option(
+    "--weight", type=click.FloatRange(0, 1000, min_open=True), default=1.0, show_default=True, help="Share of work."
+)
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Told to balancers. Repeatable.")
+@click.option(
+    "--balancer",
+    "balancers",
+    multiple=True,
+    metavar="HOST:PORT",
+    help=f"Balancer to register with. Repeatable. [default: {DEFAULT_BALANCER}]",
+)
+@click.option("--no-balancer", is_flag=True, help="Register nowhere; only serve.")
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=f"File with the token that balancers ask for. [default: ${TOKEN_VARIABLE}]",
+)
+@click.option("--advertise-url", help="URL that balancers shall dial. [default: where this listens]")
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(0, 3600),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long running answers may go on after SIGTERM.",
+)
+@click.option("--log-json", is_flag=True, help="Log one JSON object a line.")
+@click.option("--echo-delay-ms", type=click.FloatRange(0, 60_000), default=0.0, help="echo: pause before every token.")
+def main(
+    port: int,
+    host: str,
+    model: str,
+    slots: int,
+    device: str,
+    threads: int | None,
+    name: str | None,
+    weight: float,
+    labels: tuple[str, ...],
+    balancers: tuple[str, ...],
+    no_balancer: bool,
+    token_file: Path | None,
+    advertise_url: str | None,
+    drain_timeout: float,
+    log_json: bool,
+    echo_delay_ms: float,
+) -> None:
+    """Serve a model in the OpenAI dialect on PORT (0: any free one) and register with a balancer."""
+    import uvloop
+
+    logs.set_up(json=log_json)
+    if no_balancer and balancers:
+        raise click.UsageError("--balancer and --no-balancer exclude each other")
+    settings = app.Settings(
+        host=host,
+        port=port,
+        slots=slots,
+        name=name,
+        weight=weight,
+        version=_version(),
+        labels=dict(_label(label) for label in labels),
+        balancers=() if no_balancer else tuple(map(_balancer, balancers or (DEFAULT_BALANCER,))),
+        token=_token(token_file),
+        advertise_url=advertise_url,
+        drain_timeout_s=drain_timeout,
+    )
+    try:
+        engine = make_engine(model, slots=slots, device=device, threads=threads, echo_delay_ms=echo_delay_ms)
+        uvloop.run(app.run(settings, engine, functools.partial(_tell_ready, log_json)))
+    except EngineUnavailable as error:
+        raise click.ClickException(error.message) from None
+    except OSError as error:
+        raise click.ClickException(f"can't listen on {host}:{port}: {error.strerror or error}") from None
+
+
+def _tell_ready(as_json: bool, ready: app.Ready) -> None:
+    line = f"backend {ready.name} ready on {ready.url} with model {ready.model}"
+    if as_json:
+        fields = {"ready": True, "name": ready.name, "url": ready.url, "port": ready.port, "model": ready.model}
+        line = msgspec.json.encode(fields).decode()
+    click.echo(line)

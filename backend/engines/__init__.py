@@ -1,0 +1,1 @@
+"""What generates tokens. `base` is the port; one module per engine behind it; read `base` first."""

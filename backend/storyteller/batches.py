@@ -1,0 +1,73 @@
+"""From conversations to training batches: token ids, targets, and documents of like length side by side.
+
+Each document stands in a row of its own (no other story before it to be confused with), so rows are padded on the
+right; with causal attention and ignored targets the padding costs time only, and sorting by length keeps it small.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from backend.storyteller.prompts import Turn, conversation
+
+IGNORED = -100
+_POOL_DOCUMENTS = 768
+_SPLIT_SHARE = 0.08
+
+Encode = Callable[[str], list[int]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One document: `inputs[i]` is followed by `targets[i]`, or by nothing that is learned (`IGNORED`)."""
+
+    inputs: list[int]
+    targets: list[int]
+
+
+def example(turns: Sequence[Turn], encode: Encode, end: int, rng: random.Random) -> Example:
+    """Tokens and targets of a conversation; the end token is a target only, behind each turn of the storyteller.
+
+    A small share of texts is cut at any character and encoded in two halves, because a prompt may end within what
+    would have been one token.
+    """
+    ids: list[int] = []
+    learned: list[bool] = []
+    ends: set[int] = set()
+    for number, turn in enumerate(turns):
+        text = turn.text if number == 0 else f"\n\n{turn.text}"
+        cut = rng.randrange(len(text)) if rng.random() < _SPLIT_SHARE else 0
+        new = encode(text[:cut]) + encode(text[cut:]) if cut else encode(text)
+        ids += new
+        learned += [turn.said] * len(new)
+        if turn.said:
+            ends.add(len(ids) - 1)
+    targets = [ids[at + 1] if at + 1 < len(ids) and learned[at + 1] else IGNORED for at in range(len(ids))]
+    for at in ends:
+        targets[at] = end
+    return Example(ids, targets)
+
+
+def documents(seed: int) -> Iterator[list[Turn]]:
+    """The endless training corpus of `seed`; its first n documents are always the same."""
+    rng = random.Random(seed)
+    while True:
+        yield conversation(rng)
+
+
+def batches(seed: int, encode: Encode, end: int, context: int, batch_tokens: int) -> Iterator[list[Example]]:
+    """Endless batches of at most `batch_tokens` tokens, padding included; documents beyond `context` are cut."""
+    stream, rng = documents(seed), random.Random(seed + 1)
+    while True:
+        pool = [example(next(stream), encode, end, rng) for _ in range(_POOL_DOCUMENTS)]
+        pool = [Example(one.inputs[:context], one.targets[:context]) for one in pool]
+        pool.sort(key=lambda one: len(one.inputs))
+        ready: list[list[Example]] = [[]]
+        for one in pool:
+            if ready[-1] and len(one.inputs) * (len(ready[-1]) + 1) > batch_tokens:
+                ready.append([])
+            ready[-1].append(one)
+        rng.shuffle(ready)
+        yield from ready

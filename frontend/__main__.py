@@ -1,0 +1,6 @@
+"""``python -m frontend``."""
+
+from frontend.cli import main
+
+if __name__ == "__main__":
+    main()

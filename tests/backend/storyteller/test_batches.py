@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import itertools
+import random
+
+from backend.storyteller.batches import IGNORED, batches, documents, example
+from backend.storyteller.prompts import Turn
+
+END = 0
+
+
+def letters(text: str) -> list[int]:
+    return [ord(letter) for letter in text]
+
+
+def test_only_the_storytellers_turns_are_learned_and_each_ends() -> None:
+    turns = [Turn("ab", said=False), Turn("cd", said=True), Turn("e", said=False), Turn("f", said=True)]
+    made = example(turns, letters, END, random.Random(1))
+    assert made.inputs == letters("ab\n\ncd\n\ne\n\nf")
+    learned = [(chr(a), b) for a, b in zip(made.inputs, made.targets, strict=True) if b != IGNORED]
+    assert learned == [
+        ("b", 10),
+        ("\n", 10),
+        ("\n", ord("c")),
+        ("c", ord("d")),
+        ("d", END),
+        ("e", 10),
+        ("\n", 10),
+        ("\n", ord("f")),
+        ("f", END),
+    ]
+
+
+def test_a_cut_text_is_the_same_text() -> None:
+    turns = [Turn("abcdef" * 20, said=True)]
+    for seed in range(50):
+        assert example(turns, letters, END, random.Random(seed)).inputs == letters("abcdef" * 20)
+
+
+def test_the_corpus_depends_on_its_seed_only() -> None:
+    assert list(itertools.islice(documents(3), 20)) == list(itertools.islice(documents(3), 20))
+    assert list(itertools.islice(documents(3), 20)) != list(itertools.islice(documents(4), 20))
+
+
+def test_batches_keep_their_bounds_and_hold_rows_of_like_length() -> None:
+    for batch in itertools.islice(batches(1, letters, END, context=1500, batch_tokens=6000), 40):
+        width = max(len(one.inputs) for one in batch)
+        assert width <= 1500
+        assert width * len(batch) <= 6000
+        assert all(len(one.inputs) == len(one.targets) for one in batch)

@@ -1,0 +1,128 @@
+"""After any sequence of changes the index holds exactly the store's vectors, and all bounds hold."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from balancer.cache.entry import ENTRY_OVERHEAD_BYTES, entry_for
+from balancer.cache.keys import CacheKeys, derive
+from balancer.cache.store import CacheLimits, CacheStore, vector_bytes
+from balancer.cache.vectors import Vector
+
+DIMENSION = 4
+LIMITS = CacheLimits(
+    max_entries=6,
+    max_bytes=5 * (ENTRY_OVERHEAD_BYTES + 500) + 3 * vector_bytes(DIMENSION),
+    max_entry_bytes=ENTRY_OVERHEAD_BYTES + 2000,
+    scope_rows_max=2,
+    threshold=0.5,
+)
+
+questions = st.tuples(st.sampled_from(["ann", "ann", "bob"]), st.sampled_from("mmmn"), st.sampled_from("abcdef"))
+sizes = st.sampled_from([1, 200, 1200, 3000])
+lives = st.sampled_from([1.0, 5.0, 50.0, math.inf])
+vectors = st.integers(0, 50).map(
+    lambda seed: np.random.default_rng(seed).standard_normal(DIMENSION).astype(np.float32)
+) | st.sampled_from([np.zeros(DIMENSION, np.float32), np.ones(DIMENSION + 1, np.float32)])
+
+
+def ask(question: tuple[str, str, str], **fields: Any) -> CacheKeys:
+    tenant, model, text = question
+    return derive(
+        {"prompt": text, **fields}, tenant=tenant, model=model, endpoint="completions", embedder_id="e"
+    )
+
+
+class Churn(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = CacheStore(LIMITS)
+        self.now = 0.0
+        self.latest: dict[bytes, tuple[str, float]] = {}
+        self.answers = 0
+
+    @rule(question=questions, size=sizes, life_s=lives, vector=st.none() | vectors)
+    def put(self, question: tuple[str, str, str], size: int, life_s: float, vector: Vector | None) -> None:
+        keys = ask(question)
+        assert keys.exact is not None
+        self.answers += 1
+        text = f"{self.answers} ".ljust(size, ".")
+        entry = entry_for(
+            keys,
+            text=text,
+            finish_reason="stop",
+            answered_by="m",
+            backend="b",
+            prompt_tokens=1,
+            completion_tokens=1,
+            now=self.now,
+            ttl_s=life_s,
+        )
+        stored = self.store.put(keys, entry, vector, self.now)
+        assert stored == (entry.size_bytes <= LIMITS.max_entry_bytes)
+        if stored:
+            self.latest[keys.exact] = (text, self.now + life_s)
+            assert self.store.lookup_exact(keys, self.now) is not None
+
+    @rule(question=questions, vector=vectors)
+    def attach(self, question: tuple[str, str, str], vector: Vector) -> None:
+        self.store.attach(ask(question), vector, self.now)
+
+    @rule(question=questions)
+    def look(self, question: tuple[str, str, str]) -> None:
+        keys = ask(question)
+        hit = self.store.lookup_exact(keys, self.now)
+        if hit is not None and keys.exact is not None:
+            assert (hit.entry.text, hit.entry.expires_at) == self.latest[keys.exact]
+            assert hit.entry.expires_at > self.now
+
+    @rule(question=questions, vector=vectors)
+    def look_near(self, question: tuple[str, str, str], vector: Vector) -> None:
+        hit = self.store.lookup_near(ask(question), vector, self.now)
+        if hit is not None:
+            assert (hit.entry.tenant, hit.entry.model) == question[:2]
+            assert hit.entry.expires_at > self.now
+            assert hit.entry.text == self.latest[bytes.fromhex(hit.entry.id)][0]
+
+    @rule(seconds=st.sampled_from([0.5, 4.0, 20.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(limit=st.sampled_from([1, 100]))
+    def expire(self, limit: int) -> None:
+        before = len(self.store)
+        assert self.store.expire(self.now, limit) == before - len(self.store)
+
+    @precondition(lambda self: len(self.store) > 2)
+    @rule(tenant=st.sampled_from([None, "ann"]), model=st.sampled_from([None, "m"]))
+    def purge(self, tenant: str | None, model: str | None) -> None:
+        before = len(self.store)
+        assert self.store.purge(tenant=tenant, model=model) == before - len(self.store)
+
+    @invariant()
+    def the_index_is_in_step(self) -> None:
+        held = {(record.scope, key) for key, record in self.store._records() if record.scope is not None}
+        indexed = {(scope, key) for scope, index in self.store._scopes.items() for key in index.keys()}
+        assert indexed == held
+        assert all(len(index) for index in self.store._scopes.values())
+
+    @invariant()
+    def the_bounds_hold(self) -> None:
+        records = self.store._records()
+        assert len(records) == len(self.store) <= LIMITS.max_entries
+        assert sum(record.size_bytes for _, record in records) == self.store.size_bytes <= LIMITS.max_bytes
+        for _, record in records:
+            vector = vector_bytes(DIMENSION + 1) if record.scope is not None else 0
+            assert record.entry.size_bytes <= record.size_bytes <= record.entry.size_bytes + vector
+        assert all(len(index) <= LIMITS.scope_rows_max for index in self.store._scopes.values())
+        assert len(self.store._expiries) <= 2 * LIMITS.max_entries + 65
+
+
+TestChurn = Churn.TestCase
+TestChurn.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

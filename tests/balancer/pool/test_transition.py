@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+
+from balancer.pool.backend import State
+from balancer.pool.transition import Reason, Transition
+
+
+@pytest.mark.parametrize(
+    ("new", "reason", "ends"),
+    [
+        (State.DEAD, Reason.SILENT, True),
+        (None, Reason.LEFT, True),
+        (None, Reason.FORGOTTEN, True),
+        (State.JOINING, Reason.RESTARTED, True),
+        (State.JOINING, Reason.NOT_READY, False),
+        (State.SUSPECT, Reason.SILENT, False),
+        (State.DRAINING, Reason.DRAIN, False),
+    ],
+)
+def test_exchanges_end_with_death_departure_and_restart_only(new: State | None, reason: Reason, ends: bool) -> None:
+    assert Transition("a", 0, 1, 7, State.ALIVE, new, reason).ends_exchanges is ends

@@ -1,0 +1,107 @@
+"""The contract that every policy keeps, over pools for both forms of candidates."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from balancer.pool.ledger import Lease
+from balancer.routing.policies import POLICIES
+from balancer.routing.policy import FEW, RouteNeed
+from balancer.routing.select import NoSlot
+from tests.balancer.routing.pools import Pool
+
+SIZES = [1, 3, FEW, FEW + 1, 3 * FEW]
+
+
+@pytest.fixture(params=sorted(POLICIES))
+def policy(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_slot_can_be_leased_and_none_twice(policy: str, size: int) -> None:
+    pool = Pool(policy)
+    pool.add_many(size, slots=3)
+    leases = [pool.lease() for _ in range(3 * size)]
+    assert Counter(lease.index for lease in leases) == dict.fromkeys(range(size), 3)
+    assert pool.route() == NoSlot(None)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_equal_backends_get_equal_shares_to_one_request(policy: str, size: int) -> None:
+    pool = Pool(policy)
+    pool.add_many(size, slots=1000)
+    given = Counter({f"b{number}": 0 for number in range(size)})
+    for _ in range(5 * size + 2):
+        given[pool.lease().spec.name] += 1
+        assert max(given.values()) - min(given.values()) <= 1
+
+
+@pytest.mark.parametrize("size", [4, 3 * FEW])
+def test_shares_follow_the_weights(policy: str, size: int) -> None:
+    pool = Pool(policy)
+    for number in range(size):
+        pool.add(f"b{number}", slots=1000, weight=[0.5, 1.0, 1.5, 3.0][number % 4])
+    given = Counter(pool.lease().spec.name for _ in range(12 * size))
+    assert [given[f"b{number}"] for number in range(4)] == pytest.approx([4, 8, 12, 24], abs=1)
+
+
+@pytest.mark.parametrize("size", [2, 3 * FEW])
+def test_a_removed_backend_is_never_chosen(policy: str, size: int) -> None:
+    pool = Pool(policy)
+    pool.add_many(size, slots=1000)
+    for _ in range(size + 1):
+        pool.lease()
+    pool.remove("b1")
+    assert "b1" not in {pool.lease().spec.name for _ in range(3 * size)}
+
+
+@pytest.mark.parametrize("size", [2, 3 * FEW])
+def test_a_newcomer_is_chosen_without_being_flooded(policy: str, size: int) -> None:
+    pool = Pool(policy)
+    pool.add_many(size, slots=1000)
+    for _ in range(10 * size):
+        pool.choose()
+    pool.add("new", slots=1000)
+    given = Counter(pool.choose() for _ in range(4 * (size + 1)))
+    assert 3 <= given["new"] <= 5
+
+
+@pytest.mark.parametrize("size", [2, 3 * FEW])
+def test_excluded_backends_are_not_chosen(policy: str, size: int) -> None:
+    pool = Pool(policy)
+    pool.add_many(size, slots=1000)
+    without = RouteNeed("m", "chat", exclude=frozenset({"b0", "nobody"}))
+    assert "b0" not in {pool.choose(without) for _ in range(3 * size)}
+
+
+@pytest.mark.parametrize("size", [3, 2 * FEW])
+def test_ten_thousand_random_ends_leave_nothing_in_flight(policy: str, size: int) -> None:
+    rng = random.Random(7)
+    pool = Pool(policy)
+    for number in range(size):
+        pool.add(f"b{number}", slots=1 + number % 4, weight=1.0 + number % 3)
+    open_leases: list[Lease] = []
+    for step in range(10_000):
+        if open_leases and rng.random() < 0.5:
+            lease = open_leases.pop(rng.randrange(len(open_leases)))
+            lease.release()
+            if rng.random() < 0.1:
+                lease.release()
+        else:
+            answer = pool.route()
+            if isinstance(answer, Lease):
+                open_leases.append(answer)
+            else:
+                assert pool.ledger.total_in_flight() == pool.ledger.slots_np.sum()
+        if step % 500 == 250:
+            name = f"b{rng.randrange(size)}"
+            pool.add(name, slots=2, instance=f"{name}-{step}", port=1 + int(name[1:]))
+        assert (pool.ledger.in_flight_np <= pool.ledger.slots_np).all()
+    for lease in open_leases:
+        lease.release()
+    assert pool.ledger.total_in_flight() == 0
+    assert (pool.ledger.in_flight_np == 0).all()

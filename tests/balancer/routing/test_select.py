@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+
+from balancer.pool.load import Load
+from balancer.routing.policy import RouteNeed
+from balancer.routing.select import NoBackend, NoBackendReason, NoSlot
+from tests.balancer.pool.specs import a_spec, join
+from tests.balancer.routing.pools import CHAT, Pool
+
+
+def a_pool() -> Pool:
+    return Pool("least-connections")
+
+
+def test_choosing_reserves() -> None:
+    pool = a_pool()
+    pool.add("a", slots=1)
+    lease = pool.lease()
+    assert pool.ledger.in_flight[lease.index] == 1
+    assert pool.route() == NoSlot(None)
+    lease.release()
+    assert pool.choose() == "a"
+
+
+def test_a_request_goes_only_where_its_model_is() -> None:
+    pool = a_pool()
+    pool.add("a", model="m")
+    pool.add("b", model="n")
+    assert {pool.choose(RouteNeed("n", "chat")) for _ in range(3)} == {"b"}
+
+
+def test_a_prompt_goes_to_completions_first_and_to_chat_where_those_are_full() -> None:
+    pool = a_pool()
+    pool.add("chat", endpoints=frozenset({"chat"}))
+    pool.add("completions", endpoints=frozenset({"completions"}), slots=1)
+    prompt = RouteNeed("m", "completions")
+    assert [pool.lease(prompt).spec.name for _ in range(2)] == ["completions", "chat"]
+
+
+def test_a_suspect_gets_work_only_when_no_alive_one_has_a_slot() -> None:
+    pool = a_pool()
+    pool.add("suspect", slots=5)
+    pool.registry.advance(2.0)
+    pool.registry.advance(2.5)
+    pool.registry.beat(pool.lease_ids["suspect"], 1, Load(), 2.5)  # an old sequence: no sign of life
+    pool.lease_ids["alive"] = join(pool.registry, a_spec("alive", port=9, slots=2), 2.5).lease_id
+    pool.registry.beat(pool.lease_ids["alive"], 1, Load(), 2.5)
+    assert [pool.lease().spec.name for _ in range(3)] == ["alive", "alive", "suspect"]
+
+
+def test_a_busy_backend_is_avoided_for_a_while() -> None:
+    pool = a_pool()
+    pool.add("a", slots=2)
+    with pool.lease(now=100.0) as lease:
+        pool.ledger.avoid(lease, 101.0)
+    assert pool.route(now=100.5) == NoSlot(101.0)
+    pool.add("b")
+    assert pool.lease(now=100.5).spec.name == "b"
+    assert pool.lease(now=101.0).spec.name == "a"
+
+
+def test_one_that_is_full_and_busy_is_waited_for_by_its_slot() -> None:
+    pool = a_pool()
+    pool.add("a", slots=1)
+    pool.ledger.avoid(pool.lease(now=100.0), 101.0)
+    assert pool.route(now=100.5) == NoSlot(None)
+
+
+def test_a_model_that_only_dead_joining_or_draining_backends_offer_is_unavailable() -> None:
+    pool = a_pool()
+    pool.add("draining")
+    pool.registry.drain("draining", 0.0)
+    join(pool.registry, a_spec("joining", port=9))
+    assert pool.route() == NoBackend(NoBackendReason.UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    ("need", "reason"),
+    [
+        (RouteNeed("n", "chat"), NoBackendReason.UNKNOWN_MODEL),
+        (RouteNeed("m", "embeddings"), NoBackendReason.WRONG_ENDPOINT),
+        (RouteNeed("m", "chat", 988), NoBackendReason.PROMPT_TOO_LONG),
+        (RouteNeed("m", "chat", 987, frozenset({"a"})), NoBackendReason.EXCLUDED),
+    ],
+)
+def test_the_reason_is_told_when_nobody_can_ever_take_it(need: RouteNeed, reason: NoBackendReason) -> None:
+    pool = a_pool()
+    pool.add("a", max_prompt_bytes=987)
+    assert pool.route(need) == NoBackend(reason)
+
+
+def test_an_empty_pool_says_so() -> None:
+    assert a_pool().route() == NoBackend(NoBackendReason.EMPTY_POOL)
+
+
+def test_a_full_backend_counts_against_no_backend_but_an_excluded_one_does_not() -> None:
+    pool = a_pool()
+    pool.add("a", slots=1)
+    pool.add("b", slots=1)
+    pool.lease()
+    pool.lease()
+    assert pool.route(RouteNeed("m", "chat", exclude=frozenset({"a"}))) == NoSlot(None)
+    assert pool.route(CHAT) == NoSlot(None)

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balancer.wire import openai
+from balancer.wire.openai import Usage, chunk_text, is_plain, parse_chunk
+from balancer.wire.sse import event_data
+
+
+def chunk(choice: dict[str, Any] | None = None, **fields: Any) -> bytes:
+    choices = [] if choice is None else [{"index": 0, **choice}]
+    return json.dumps({"id": "c", "model": "m", "choices": choices, **fields}).encode()
+
+
+def text_of(data: bytes) -> str:
+    return "".join(map(chunk_text, parse_chunk(data).choices))
+
+
+# --- chunks -----------------------------------------------------------------------------------------------------
+
+
+@given(st.text())
+def test_text_is_read_from_chat_and_from_completions(text: str) -> None:
+    assert text_of(chunk({"delta": {"content": text}})) == text
+    assert text_of(chunk({"text": text})) == text
+
+
+@pytest.mark.parametrize("choice", [{"delta": {}}, {"delta": {"content": None}}, {"text": ""}, {}, None])
+def test_a_chunk_without_text_says_nothing(choice: dict[str, Any] | None) -> None:
+    assert text_of(chunk(choice)) == ""
+
+
+def test_usage_and_finish_reason_are_read() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8, "prompt_tokens_details": None}
+    parsed = parse_chunk(chunk({"delta": {}, "finish_reason": "stop"}, usage=usage))
+    assert parsed.usage == Usage(3, 5, 8)
+    assert parsed.choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"content": "a"},
+        {"content": "a", "tool_calls": None, "refusal": None, "reasoning_content": None},
+        {"content": "a", "tool_calls": [], "reasoning_content": ""},
+        {"role": "assistant", "content": ""},
+    ],
+)
+def test_text_alone_is_plain(delta: dict[str, Any]) -> None:
+    assert is_plain(parse_chunk(chunk({"delta": delta, "logprobs": None})))
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"delta": {"tool_calls": [{"index": 0, "function": {"name": "f"}}]}},
+        {"delta": {"function_call": {"name": "f"}}},
+        {"delta": {"reasoning_content": "hm"}},
+        {"delta": {"reasoning": "hm"}},
+        {"delta": {"refusal": "no"}},
+        {"delta": {"content": "a"}, "logprobs": {"content": []}},
+        {"text": "a", "logprobs": {"tokens": ["a"]}},
+        {"index": 1, "delta": {"content": "a"}},
+    ],
+)
+def test_anything_beyond_text_is_not_plain(choice: dict[str, Any]) -> None:
+    assert not is_plain(parse_chunk(chunk(choice)))
+
+
+def test_two_choices_are_not_plain() -> None:
+    assert not is_plain(parse_chunk(b'{"choices":[{"text":"a"},{"text":"b"}]}'))
+
+
+def test_an_error_inside_a_stream_is_kept() -> None:
+    parsed = parse_chunk(b'{"error":{"message":"out of memory","code":500}}')
+    assert bytes(parsed.error) == b'{"message":"out of memory","code":500}'
+    assert bytes(parse_chunk(b"{}").error) == b"null"
+    assert bytes(parse_chunk(b'{"error":null}').error) == b"null"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"<html>", b"[]", b"[DONE]", b'{"choices":5}', b'{"choices":[{"text":"\xff"}]}', b'{"a":' + b"[" * 100_000]
+)
+def test_what_is_no_chunk_is_a_value_error(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        parse_chunk(data)
+
+
+@given(st.binary(max_size=200))
+def test_chunks_at_random_are_read_or_refused(data: bytes) -> None:
+    try:
+        parsed = parse_chunk(data)
+    except ValueError:
+        return
+    assert isinstance(is_plain(parsed), bool)
+
+
+# --- requests ---------------------------------------------------------------------------------------------------
+
+MESSAGES = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": [{"type": "text", "text": "Hel"}, {"type": "image_url"}, {"type": "text", "text": "lo"}]},
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("a", "a"),
+        (MESSAGES[1]["content"], "Hello"),
+        (None, ""),
+        (5, ""),
+        ([{"type": "text"}, {"type": "text", "text": 5}, "x"], ""),
+    ],
+)
+def test_the_text_of_a_content(content: object, text: str) -> None:
+    assert openai.content_text(content) == text
+
+
+def test_a_conversation_without_template_is_joined_by_blank_lines() -> None:
+    assert openai.messages_text(MESSAGES) == "Be brief.\n\nHello"
+    assert openai.messages_text(None) == ""
+    assert openai.messages_text(["x", {}]) == ""
+
+
+def test_a_body_goes_out_in_the_form_that_was_asked() -> None:
+    endpoint, body = openai.body_for({"prompt": "a", "shiny": 1}, "completions", frozenset({"chat", "completions"}), "m")
+    assert endpoint == "completions"
+    assert json.loads(body) == {
+        "prompt": "a",
+        "shiny": 1,
+        "model": "m",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+def test_a_prompt_becomes_one_user_message_where_only_chat_is_offered() -> None:
+    endpoint, body = openai.body_for({"prompt": "a", "seed": 1}, "completions", frozenset({"chat"}), "m")
+    sent = json.loads(body)
+    assert endpoint == "chat"
+    assert (sent["messages"], sent["seed"]) == ([{"role": "user", "content": "a"}], 1)
+    assert "prompt" not in sent
+
+
+def test_a_conversation_becomes_a_prompt_where_only_completions_are_offered() -> None:
+    body = {"messages": MESSAGES, "max_completion_tokens": 9}
+    endpoint, encoded = openai.body_for(body, "chat", frozenset({"completions"}), "m")
+    sent = json.loads(encoded)
+    assert endpoint == "completions"
+    assert (sent["prompt"], sent["max_tokens"]) == ("Be brief.\n\nHello", 9)
+    assert not {"messages", "max_completion_tokens"} & sent.keys()
+
+
+def test_the_request_itself_is_never_changed() -> None:
+    body: dict[str, Any] = {"messages": MESSAGES, "stream": False}
+    openai.body_for(body, "chat", frozenset({"completions"}), "m")
+    openai.body_for(body, "chat", frozenset({"chat"}), "m")
+    assert body == {"messages": MESSAGES, "stream": False}
+
+
+@pytest.mark.parametrize(("endpoint", "offered"), [("chat", {"embeddings"}), ("embeddings", {"chat"}), ("chat", set())])
+def test_a_backend_that_offers_no_form_is_an_error(endpoint: str, offered: set[str]) -> None:
+    with pytest.raises(ValueError, match="no form"):
+        openai.body_for({"messages": MESSAGES, "prompt": "a"}, endpoint, frozenset(offered), "m")
+
+
+# --- what we write ourselves ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "completions"])
+@given(text=st.text())
+def test_our_own_stream_reads_like_an_engines(endpoint: str, text: str) -> None:
+    stream = openai.text_event(endpoint, "id", "m", 1, text)
+    stream += openai.final_events(endpoint, "id", "m", 1, "stop", Usage(1, 2, 3))
+    *chunks, done = event_data(stream)
+    parsed = [parse_chunk(data) for data in chunks]
+    assert done == b"[DONE]"
+    assert "".join(chunk_text(choice) for part in parsed for choice in part.choices) == text
+    assert parsed[1].choices[0].finish_reason == "stop"
+    assert parsed[2].usage == Usage(1, 2, 3)
+    assert all(is_plain(part) for part in parsed)
+
+
+def test_usage_is_left_out_where_it_is_unknown() -> None:
+    *chunks, done = event_data(openai.final_events("chat", "id", "m", 1, "length", None))
+    assert (len(chunks), done) == (1, b"[DONE]")
+
+
+def test_our_errors_have_openais_shape() -> None:
+    body = json.loads(openai.error_body("words", "invalid_request_error", "some_code", "prompt"))
+    expected = {"message": "words", "type": "invalid_request_error", "param": "prompt", "code": "some_code"}
+    assert body == {"error": expected}
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (openai.error_body("words", "t", "c"), ("words", "c")),
+        (b'{"error":{"message":"words","type":"t","code":400}}', ("words", "t")),
+        (b'{"error":"words"}', ("words", None)),
+        (b'{"object":"error","message":"words","code":40301}', ("words", None)),
+        (b'{"detail":"words"}', ("words", None)),
+        (b'{"detail":[{"loc":["body"]}]}', ("", None)),
+        (b"<html>no</html>", ("", None)),
+        (b"", ("", None)),
+        (b"[]", ("", None)),
+        (b'{"error":5}', ("", None)),
+        (b'{"error":"\xff"}', ("", None)),
+        (b'{"error":' + b"[" * 100_000, ("", None)),
+    ],
+)
+def test_the_error_of_an_engine_is_found_whatever_its_shape(body: bytes, error: tuple[str, str | None]) -> None:
+    assert openai.error_in(body) == error
+
+
+def test_a_list_of_models_comes_back_as_it_was() -> None:
+    models = {"a": 1024, "b": None}
+    assert openai.models_in(openai.models_body(models, 1)) == models
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b"{}", b'{"data":[{}]}', b'{"data":[{"id":"\xff"}]}', b'{"x":' + b"[" * 100_000]
+)
+def test_what_is_no_list_of_models_is_a_value_error(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        openai.models_in(body)
+
+
+def test_one_model_is_described_as_in_the_list() -> None:
+    listed = json.loads(openai.models_body({"a": 1024}, 5))["data"][0]
+    assert json.loads(openai.model_body("a", 1024, 5)) == listed
+    assert (listed["id"], listed["max_model_len"], listed["created"]) == ("a", 1024, 5)
+
+
+def test_the_id_of_our_own_answer_tells_its_endpoint() -> None:
+    assert openai.answer_id("chat", "7") == "chatcmpl-7"
+    assert openai.answer_id("completions", "7") == "cmpl-7"
