@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from client.answer import Answer
 from client.errors import CannotConnect, ClientError, ConnectionLost, TooManyInFlight
@@ -104,8 +104,7 @@ class Client(asyncio.Protocol):
     # --- asyncio.Protocol -------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
 
     def data_received(self, data: bytes) -> None:
         self._heard_s = self._loop.time()
@@ -205,7 +204,6 @@ class Connecting:
                     lambda: Client(key=self._key, **self._options),  # type: ignore[arg-type]
                     host,
                     port,
-                    happy_eyeballs_delay=0.25,
                 )
         except TimeoutError:
             raise CannotConnect(f"no balancer at {host}:{port}: no answer in {self._timeout_s:g} s") from None

@@ -56,26 +56,30 @@ class Bridge:
 
     async def _read(self) -> None:
         try:
-            while True:
-                async with asyncio.timeout(self._limits.idle_max_s):
-                    message = await self._socket.receive()
-                if message["type"] != "websocket.receive":
-                    break
-                text = message.get("text")
-                if text is None:
-                    await self._socket.close(1003, "text messages only")
-                    break
+            while (text := await self._next()) is not None:
                 await self._take(text)
-        except TimeoutError:
-            await self._idle()
-        except WebSocketDisconnect:
-            pass
+        except (WebSocketDisconnect, TimeoutError):
+            pass  # the browser left, or takes nothing any more
         finally:
             self._gone.set()
 
-    async def _idle(self) -> None:
-        if self._answering is None:
-            await self._socket.close(IDLE_CODE, "nothing was asked for long")
+    async def _next(self) -> str | None:
+        """The browser's next message; ``None`` where none will be read any more."""
+        while True:
+            try:
+                async with asyncio.timeout(self._limits.idle_max_s):
+                    message = await self._socket.receive()
+            except TimeoutError:
+                if self._answering is None:
+                    await self._socket.close(IDLE_CODE, "nothing was asked for long")
+                    return None
+                continue
+            if message["type"] != "websocket.receive":
+                return None
+            text: str | None = message.get("text")
+            if text is None:
+                await self._socket.close(1003, "text messages only")
+            return text
 
     async def _take(self, text: str) -> None:
         try:
@@ -114,6 +118,10 @@ class Bridge:
             await self._end(question.id, "error", error_fields(error))
         except (WebSocketDisconnect, TimeoutError):
             self._gone.set()  # the browser left, or takes nothing any more
+        except Exception:
+            fields = {"code": "internal", "message": "The bridge failed.", "retry": True, "retry_after_s": None}
+            await self._end(question.id, "error", fields)
+            raise
 
     async def _attempt(self, id: int) -> bool:
         """Ask once; False where the oldest turns were dropped and it should be asked again."""

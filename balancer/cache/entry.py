@@ -9,7 +9,7 @@ from typing import Final
 
 from balancer.cache.keys import CacheKeys
 
-ENTRY_OVERHEAD_BYTES: Final = 1600
+ENTRY_OVERHEAD_BYTES: Final = 700
 """What an entry costs beside its two texts and its vector: objects, hash tables, LRU order (measured, rounded up)."""
 
 

@@ -20,8 +20,8 @@ from balancer.cache.lru import EntryLRU, Record
 from balancer.cache.vectors import VectorIndex, unit_vector
 from balancer.cache.verdict import THRESHOLD, judge
 
-VECTOR_OVERHEAD_BYTES: Final = 900
-"""What a vector costs beside its numbers, in the worst case of a scope of its own (measured, rounded up)."""
+VECTOR_OVERHEAD_BYTES: Final = 300
+"""What a vector costs beside its place in a matrix (measured, rounded up)."""
 
 _EXPIRED_PER_PUT: Final = 4  # more than one a put, so that expired entries leave faster than new ones come
 
@@ -251,5 +251,8 @@ class CacheStore:
 
 
 def vector_bytes(dimension: int) -> int:
-    """What one vector counts: float32, and as much again since a matrix has up to twice the rows in use."""
+    """What one vector counts: float32, and as much again since a matrix has up to twice the rows in use.
+
+    A vector alone in its scope has no spare row, but the scope's own 650 bytes to bear, which is less.
+    """
     return 2 * 4 * dimension + VECTOR_OVERHEAD_BYTES

@@ -7,6 +7,7 @@ nor show another's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,8 @@ class VectorIndex:
     def __contains__(self, key: bytes) -> bool:
         return key in self._row
 
-    def keys(self) -> list[bytes]:
-        return list(self._keys)
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._keys)
 
     @property
     def capacity(self) -> int:

@@ -54,6 +54,8 @@ class Registry:
         first_lease_id: int = 1,
     ) -> None:
         self.ledger = Ledger(max_backends)
+        self.stall_s = 0.0
+        """How long this process stood still, as the last `advance` found; others move their deadlines by it."""
         self._reclaim_s = reclaim_s
         self._forget_s = forget_s
         self._stall = StallWatch(tick_s)
@@ -180,7 +182,7 @@ class Registry:
 
     def advance(self, now: float) -> tuple[Transition, ...]:
         """Let time pass; to be called every `tick_s`. A longer gap was this process's own stall and kills nobody."""
-        stall_s = self._stall.tick(now)
+        self.stall_s = stall_s = self._stall.tick(now)
         transitions: list[Transition] = []
         for member in list(self._by_name.values()):
             if stall_s:
@@ -235,7 +237,7 @@ class Registry:
             again = self._admit(spec, member.index, Detector(timings, now), key, now)
             # Names the process that ended, whose exchanges end with it.
             transitions = (_transition(member, old, again.state, Reason.RESTARTED),)
-        return Registered(again.lease_id, again.index, True, transitions)
+        return Registered(again.lease_id, again.index, True, transitions, member.lease_id)
 
     def _at_address(self, spec: BackendSpec) -> Member | None:
         """Another registered backend at this address; a configured URL may be there twice, with two keys."""

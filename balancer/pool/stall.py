@@ -16,8 +16,11 @@ class StallWatch:
         self._last: float | None = None
 
     def tick(self, now: float) -> float:
-        """How long (s) this process stood still since the last tick, over what was expected; mostly 0."""
+        """How long (s) this process stood still since the last tick; mostly 0.
+
+        The whole gap counts, the tick that was due included: what arrived in it is still to be read.
+        """
         last, self._last = self._last, now
         if last is None or now - last <= 2 * self._tick_s:
             return 0.0
-        return now - last - self._tick_s
+        return now - last

@@ -50,6 +50,9 @@ class Registered:
     index: int
     replaced: bool
     transitions: tuple[Transition, ...]
+    superseded: int | None = None
+    """The lease that this one takes the place of; if its control connection is still open, close it, lest an agent
+    that has two of them waits on the wrong one."""
 
 
 @dataclass(frozen=True, slots=True)

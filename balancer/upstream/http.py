@@ -6,8 +6,6 @@ that merely ends is broken, since clients could not tell it from a short answer.
 
 from __future__ import annotations
 
-import re
-
 from balancer import errors
 from balancer.errors import Failure
 from balancer.exchange.ports import Receiver
@@ -19,7 +17,6 @@ from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.sse import EventSplitter, event_data
 
 ERROR_BODY_MAX_BYTES = 64 << 10
-_DONE = re.compile(rb"(?:\A|[\r\n])data: ?\[DONE\]\r?[\r\n]")
 _PASSED_ON = frozenset({400, 404, 409, 413, 415, 422})
 """The engine refuses the request for what it is: its word goes to the client."""
 
@@ -130,7 +127,7 @@ class HttpCall:
             if b'"error"' in events and (failure := self._error_in(events)) is not None:
                 self._fail(failure)
                 return
-            done = b"[DONE]" in events and _DONE.search(events) is not None
+            done = _is_done(events)
             self._receiver.on_events(events)
             if self._over:
                 return  # the receiver cancelled
@@ -175,6 +172,15 @@ class HttpCall:
             else:
                 connection.abort()
         self._receiver.on_failure(failure)
+
+
+def _is_done(events: bytes) -> bool:
+    """Whether the closing event is among these. Inside JSON the same words follow a quote, not a line's start."""
+    end = events.rfind(b"[DONE]")
+    at = events.rfind(b"data:", 0, end) if end > 0 else -1
+    if at < 0 or events[at + 5 : end].strip(b" "):
+        return False
+    return at == 0 or events[at - 1] in b"\r\n"
 
 
 def _retry_after_s(headers: dict[bytes, bytes]) -> float:

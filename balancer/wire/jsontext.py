@@ -33,16 +33,18 @@ def decode_object(data: bytes) -> dict[str, Any]:
 
 
 def _deeper_than(value: object, depth_max: int) -> bool:
-    level: list[object] = [value]
+    level: list[Any] = [value]
     for _ in range(depth_max):
-        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        # Exact types are what the decoder makes, and cost half as much to tell apart as `isinstance`.
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) is dict or type(inner) is list
+        ]
         if not level:
             return False
     return True
-
-
-def _inside(value: object) -> Any:
-    return value.values() if isinstance(value, dict) else value
 
 
 def _too_deep() -> RemoteProtocolError:

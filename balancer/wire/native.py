@@ -9,7 +9,6 @@ Balancer to client: the ``*_line`` builders; `parse_reply` reads them on the cli
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -33,8 +32,7 @@ _CONTROL_KINDS: Final = ("register", "prove", "beat", "drain", "leave")
 _encode = msgspec.json.encode
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """One request. ``body`` holds what the backend shall get: ``prompt`` or ``messages`` and any OpenAI field."""
 
     id: RequestId
@@ -44,15 +42,13 @@ class Ask:
     deadline_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(msgspec.Struct, frozen=True):
     """Stop the request with this id."""
 
     id: RequestId
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(msgspec.Struct, frozen=True):
     """A line of a backend's agent: `balancer.wire.control` knows its fields."""
 
     kind: str

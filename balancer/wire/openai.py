@@ -82,22 +82,19 @@ def is_plain(chunk: Chunk) -> bool:
     if len(chunk.choices) > 1:
         return False
     for choice in chunk.choices:
-        if choice.index or _present(choice.logprobs):
+        if choice.index or (choice.logprobs is not _NULL and bytes(choice.logprobs) not in _ABSENT):
             return False
-        delta = choice.delta
-        if delta is not None and (
-            _present(delta.tool_calls)
-            or _present(delta.reasoning_content)
-            or _present(delta.reasoning)
-            or _present(delta.function_call)
-            or _present(delta.refusal)
-        ):
+        if choice.delta is not None and not _is_text(choice.delta):
             return False
     return True
 
 
-def _present(raw: msgspec.Raw) -> bool:
-    return raw is not _NULL and bytes(raw) not in _ABSENT
+def _is_text(delta: Delta) -> bool:
+    # A field that is not there is the very default object: that is all an ordinary chunk is asked.
+    for raw in (delta.tool_calls, delta.reasoning_content, delta.reasoning, delta.function_call, delta.refusal):
+        if raw is not _NULL and bytes(raw) not in _ABSENT:
+            return False
+    return True
 
 
 # --- requests

@@ -316,3 +316,14 @@ async def test_awaited_instead_of_entered(balancer):
 
 def test_fields_that_are_none_are_left_out():
     assert body_of("p", {"model": None, "seed": 0}) == {"prompt": "p", "seed": 0}
+
+
+def test_it_runs_on_uvloop_too():
+    uvloop = pytest.importorskip("uvloop")
+
+    async def talk() -> str:
+        async with FakeBalancer().running() as fake, client.connect("127.0.0.1", fake.port) as c:
+            return await c.ask("one two").read()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(talk()) == "one two"

@@ -140,6 +140,9 @@ class SimBalancer:
         connection.send(1, backend.serve, job)
         return call
 
+    def on_hello(self, connection: Connection, challenge: Handler) -> None:
+        connection.send(0, challenge, connection)
+
     def on_register(self, connection: Connection, link: Link, spec: BackendSpec, answer: Handler) -> None:
         key = f"key of {spec.instance}".encode()
         registered = self.registry.register(spec, self._world.now, key=key)
@@ -150,6 +153,8 @@ class SimBalancer:
         self._links[registered.lease_id] = link
         connection.send(0, answer, connection, registered.lease_id, key)
         self.follow(registered.transitions)
+        if registered.superseded is not None:
+            self._close_control(registered.superseded)
         self.queue.pump()
 
     def on_control_closed(self, connection: Connection) -> None:
@@ -159,11 +164,19 @@ class SimBalancer:
 
     def arrive(self, data: bytes) -> None:
         """A datagram reaches the machine, whether its process runs or not."""
+        self._note(data)
+        self.process.receive(self.process.incarnation, self.on_datagram, data)
+
+    def _note(self, data: bytes) -> None:
         head = heartbeat.peek(data)
         assert head is not None
         if head.sequence > self.arrived.get(head.lease_id, (0, 0.0))[0]:
             self.arrived[head.lease_id] = (head.sequence, self._world.now)
-        self.process.receive(self.process.incarnation, self.on_datagram, data)
+
+    def on_line(self, data: bytes) -> None:
+        """A beat comes over the control connection."""
+        self._note(data)
+        self.on_datagram(data)
 
     def on_datagram(self, data: bytes) -> None:
         head = heartbeat.peek(data)
@@ -192,10 +205,15 @@ class SimBalancer:
         self.dispatcher.pool_changed(transitions)
         for transition in transitions:
             if transition.reason is Reason.FORGOTTEN:
-                for connection, (lease_id, _) in list(self._controls.items()):
-                    if lease_id == transition.lease_id:
-                        del self._controls[connection]
-                        connection.close(1)
+                self._close_control(transition.lease_id)
+
+    def _close_control(self, lease_id: int) -> None:
+        """Its agent will connect anew."""
+        for connection, (of, _) in list(self._controls.items()):
+            if of == lease_id:
+                del self._controls[connection]
+                del self._links[lease_id]
+                connection.close(1)
 
     def _tick(self) -> None:
         self.process.after(TICK_S, self._tick)

@@ -24,9 +24,10 @@ class Host(Protocol):
 
     process: Process
 
+    def on_hello(self, connection: Connection, challenge: Handler) -> None: ...
     def on_register(self, connection: Connection, link: Link, spec: BackendSpec, answer: Handler) -> None: ...
     def on_control_closed(self, connection: Connection) -> None: ...
-    def on_datagram(self, data: bytes) -> None: ...
+    def on_line(self, data: bytes) -> None: ...
     def arrive(self, data: bytes) -> None: ...
 
 
@@ -130,7 +131,11 @@ class SimBackend:
         self._control = control
         control.on_close[0] = lambda: self._lost(control)
         control.on_close[1] = lambda: self._host.on_control_closed(control)
-        control.send(1, self._host.on_register, control, self.link, self.spec, self._on_answer)
+        control.send(1, self._host.on_hello, control, self._on_challenge)
+
+    def _on_challenge(self, control: Connection) -> None:
+        if control is self._control:
+            control.send(1, self._host.on_register, control, self.link, self.spec, self._on_answer)
 
     def _lost(self, control: Connection) -> None:
         if control is self._control:
@@ -178,7 +183,7 @@ class SimBackend:
         data = heartbeat.seal_beat(self._lease[1], self._lease[0], beat)
         self._network.datagram(self.link, self._host.arrive, data)
         if self.world.now - self._heard_at > UNHEARD_S:
-            self._control.send(1, self._host.on_datagram, data)
+            self._control.send(1, self._host.on_line, data)
 
     @property
     def idle(self) -> bool:

@@ -25,9 +25,10 @@ class Link:
         return now >= self.cut_until
 
     def cut(self, now: float, duration_s: float) -> None:
+        """A second cut doesn't prolong the first: what that holds back is on its way already."""
         if self.is_up(now):
             self.cut_at = now
-        self.cut_until = max(self.cut_until, now + duration_s)
+            self.cut_until = now + duration_s
 
     def heal(self, now: float) -> None:
         """What connections hold back still comes when the cut was to end."""

@@ -48,7 +48,7 @@ class Head:
         name = name.lower()
         if name in _ONCE and name in self.headers:
             raise refuse("bad_http", f"more than one {name.decode()} field", 400)
-        self.headers[name] = value
+        self.headers[name] = value.rstrip(b" \t")  # the parser drops only the white space before it
 
 
 class Decoder:

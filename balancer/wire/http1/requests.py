@@ -119,7 +119,7 @@ class RequestDecoder(Decoder):
         if coding is not None:
             if version == "1.0":
                 raise refuse("bad_http", "HTTP/1.0 knows no transfer coding", 400)  # RFC 9112, 6.1
-            if coding.strip().lower() != b"chunked":
+            if coding.lower() != b"chunked":
                 raise refuse("transfer_coding", "no transfer coding but chunked is understood", 501)
         length = headers.get(b"content-length", b"")  # the parser has checked that it is a number
         if length and (len(length) > _LENGTH_MAX_DIGITS or int(length) > self._max_body_bytes):

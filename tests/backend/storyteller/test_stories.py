@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.storyteller import names, plots, words
+from backend.storyteller.plot import Plot
 from backend.storyteller.stories import Topic, count_stories, pick_kind, sequel, tell
 
 seeds = st.integers(min_value=0, max_value=10**9)
@@ -72,7 +73,7 @@ def test_what_is_asked_for_is_told(seed: int) -> None:
 
 
 @pytest.mark.parametrize("plot", plots.PLOTS, ids=lambda plot: plot.name)
-def test_every_plot_can_be_asked_for(plot: plots.Plot) -> None:
+def test_every_plot_can_be_asked_for(plot: Plot) -> None:
     slot, values = next(iter(plot.themes.items()))
     assert tell(random.Random(1), Topic(wish=(plot.name, slot, values[0]))).plot == plot.name
 

@@ -50,8 +50,7 @@ def test_the_same_request_has_the_same_id_and_another_one_another() -> None:
 def test_an_answer_must_keep_the_limit_that_is_asked(
     completion_tokens: int | None, made_under: int | None, asked: int | None, fits: bool
 ) -> None:
-    limit = {} if made_under is None else {"max_tokens": made_under}
-    assert make(completion_tokens, **limit).fits(asked) == fits
+    assert make(completion_tokens, max_tokens=made_under).fits(asked) == fits
 
 
 def test_it_expires_at_an_absolute_time() -> None:

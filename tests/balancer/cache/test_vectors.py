@@ -43,7 +43,7 @@ def test_a_full_index_gives_up_an_old_vector_for_a_new_one() -> None:
     index = VectorIndex(DIMENSION, 3)
     assert [index.add(bytes([n]), some(n)) for n in range(3)] == [None, None, None]
     assert [index.add(bytes([n]), some(n)) for n in range(3, 7)] == [b"\0", b"\1", b"\2", b"\3"]
-    assert sorted(index.keys()) == [b"\4", b"\5", b"\6"]
+    assert sorted(index) == [b"\4", b"\5", b"\6"]
     for n in (4, 5, 6):
         assert index.nearest(some(n), 1)[0][0] == bytes([n])
 
@@ -52,7 +52,7 @@ def test_removing_what_is_not_there_changes_nothing() -> None:
     index = VectorIndex(DIMENSION, 3)
     index.add(b"a", some(1))
     assert not index.remove(b"b")
-    assert index.keys() == [b"a"]
+    assert list(index) == [b"a"]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 12)), max_size=80), st.integers(1, 9))
@@ -67,7 +67,7 @@ def test_any_sequence_leaves_what_a_dictionary_would_hold(steps: list[tuple[bool
                 del expected[victim]
         else:
             assert index.remove(key) == (expected.pop(key, None) is not None)
-        assert sorted(index.keys()) == sorted(expected)
+        assert sorted(index) == sorted(expected)
         assert len(index) <= rows_max
         assert index.capacity <= max(2 * len(index), 2)
     for key, vector in expected.items():

@@ -100,9 +100,11 @@ def test_a_balancer_that_stood_still_evicts_nobody() -> None:
     leases = [join_alive(registry, a_spec(name)).lease_id for name in "abc"]
     advance(registry, 0.25, 1.0)
     assert registry.advance(16.0) == ()
+    assert registry.stall_s == 15.0
     for lease_id in leases:
         assert registry.beat(lease_id, 2, READY, 16.2).transitions == ()
     assert advance(registry, 16.25, 18.0) == []
+    assert registry.stall_s == 0.0
 
 
 def test_after_its_own_stall_the_balancer_still_finds_the_dead() -> None:
@@ -145,7 +147,7 @@ def test_a_restart_ends_the_exchanges_of_the_process_before() -> None:
     )
     assert restarted.ends_exchanges
     assert (restarted.index, restarted.generation) == (lease.index, lease.generation)
-    assert restarted.lease_id == before.lease_id
+    assert restarted.lease_id == after.superseded == before.lease_id
     lease.release()
     assert registry.ledger.in_flight[after.index] == 0
 
@@ -156,6 +158,7 @@ def test_the_same_process_on_a_new_connection_keeps_its_state_and_its_leases() -
     lease = registry.ledger.lease(before.index)
     after = join(registry, a_spec(), 1.0)
     assert (after.transitions, after.index, after.replaced) == ((), before.index, True)
+    assert (before.superseded, after.superseded) == (None, before.lease_id)
     assert state(registry, "a") is State.ALIVE
     assert (registry.ledger.in_flight[after.index], lease.current) == (1, True)
     assert registry.beat(before.lease_id, 2, READY, 1.1).status is BeatStatus.UNKNOWN_LEASE

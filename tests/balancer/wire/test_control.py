@@ -177,7 +177,9 @@ def test_a_lease_that_an_agent_could_not_live_by_is_refused(lease: dict[str, obj
         control.parse_fields(lease, Lease)
 
 
-@pytest.mark.parametrize("line", [b"", b"hello", b"[]", b"{}", b"5", b'{"\xff":1}', b'"\xff"', b'{"a":' + b"[" * 100_000])
+@pytest.mark.parametrize(
+    "line", [b"", b"hello", b"[]", b"{}", b"5", b'{"\xff":1}', b'"\xff"', b'{"a":' + b"[" * 100_000]
+)
 def test_what_is_no_message_is_an_error(line: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         control.parse_message(line)

@@ -9,7 +9,9 @@ from balancer.wire.lines import LineDecoder
 from tests.splits import bytewise, cuts, drive, pieces
 
 LINE_MAX_BYTES = 8
-streams = st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\r", b"\r\n", b"12345678", b"\xff"]), max_size=40).map(b"".join)
+streams = st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\r", b"\r\n", b"12345678", b"\xff"]), max_size=40).map(
+    b"".join
+)
 
 
 def expected(stream: bytes) -> tuple[list[object], str | None]:

@@ -84,7 +84,8 @@ def test_an_error_inside_a_stream_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"<html>", b"[]", b"[DONE]", b'{"choices":5}', b'{"choices":[{"text":"\xff"}]}', b'{"a":' + b"[" * 100_000]
+    "data",
+    [b"", b"<html>", b"[]", b"[DONE]", b'{"choices":5}', b'{"choices":[{"text":"\xff"}]}', b'{"a":' + b"[" * 100_000],
 )
 def test_what_is_no_chunk_is_a_value_error(data: bytes) -> None:
     with pytest.raises(ValueError):
@@ -104,7 +105,10 @@ def test_chunks_at_random_are_read_or_refused(data: bytes) -> None:
 
 MESSAGES = [
     {"role": "system", "content": "Be brief."},
-    {"role": "user", "content": [{"type": "text", "text": "Hel"}, {"type": "image_url"}, {"type": "text", "text": "lo"}]},
+    {
+        "role": "user",
+        "content": [{"type": "text", "text": "Hel"}, {"type": "image_url"}, {"type": "text", "text": "lo"}],
+    },
 ]
 
 
@@ -129,7 +133,9 @@ def test_a_conversation_without_template_is_joined_by_blank_lines() -> None:
 
 
 def test_a_body_goes_out_in_the_form_that_was_asked() -> None:
-    endpoint, body = openai.body_for({"prompt": "a", "shiny": 1}, "completions", frozenset({"chat", "completions"}), "m")
+    endpoint, body = openai.body_for(
+        {"prompt": "a", "shiny": 1}, "completions", frozenset({"chat", "completions"}), "m"
+    )
     assert endpoint == "completions"
     assert json.loads(body) == {
         "prompt": "a",

@@ -28,7 +28,7 @@ def chunked(body: bytes, size: int) -> bytes:
 def refusal(*stream: bytes) -> RemoteProtocolError:
     """The error that this input is refused with; nothing may come out before it."""
     decoder = RequestDecoder()
-    with pytest.raises(RemoteProtocolError) as raised:
+    with pytest.raises(RemoteProtocolError) as raised:  # noqa: PT012
         for piece in stream:
             assert decoder.feed(piece) == []
     with pytest.raises(RemoteProtocolError):
@@ -56,7 +56,9 @@ requests = st.one_of(
     st.just(b"HEAD /h?q HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
     st.just(post(b"up", headers=b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n")),
 )
-rubbish = st.sampled_from([b"JUNK", b"GET /\xff", b"GET / HTTP/3.0\r\n", b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n"])
+rubbish = st.sampled_from(
+    [b"JUNK", b"GET /\xff", b"GET / HTTP/3.0\r\n", b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n"]
+)
 
 
 @given(st.lists(requests, max_size=6), cuts)
@@ -204,9 +206,10 @@ def test_a_body_announced_too_long_is_refused_before_it_comes(length: bytes) -> 
 def test_a_chunked_body_past_the_limit_is_refused() -> None:
     decoder = RequestDecoder(max_body_bytes=100)
     decoder.feed(CHUNKED)
+    for _ in range(25):
+        assert decoder.feed(b"4\r\nabcd\r\n") == []
     with pytest.raises(RemoteProtocolError) as raised:
-        for _ in range(30):
-            assert decoder.feed(b"4\r\nabcd\r\n") == []
+        decoder.feed(b"1\r\na")
     assert raised.value.status == 413
 
 
@@ -216,7 +219,9 @@ def test_a_body_of_exactly_the_limit_is_allowed() -> None:
     assert decoder.feed(chunked(b"b" * 100, 7))[0].body == b"b" * 100
 
 
-@pytest.mark.parametrize("flood", [CHUNKED + b"4;", CHUNKED + b"0\r\nX: ", CHUNKED + b"0" * 9, CHUNKED + b"0\r\n" + b"X: "])
+@pytest.mark.parametrize(
+    "flood", [CHUNKED + b"4;", CHUNKED + b"0\r\nX: ", CHUNKED + b"0" * 9, CHUNKED + b"0\r\n" + b"X: "]
+)
 def test_extensions_and_trailers_without_end_are_refused(flood: bytes) -> None:
     assert refusal(flood, *[b"0" * 60_000] * 5).status in (400, 431)
 
@@ -229,15 +234,15 @@ def test_trailers_are_read_and_dropped() -> None:
 
 
 def test_tiny_chunks_weigh_little_more_than_the_body() -> None:
-    stream = chunked(b"ab" * (512 << 10), 2)
+    stream = chunked(b"ab" * (64 << 10), 2)
     tracemalloc.start()
     try:
         [request] = RequestDecoder().feed(stream)
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert len(request.body) == 1 << 20
-    assert peak_bytes < 8 << 20
+    assert len(request.body) == 128 << 10
+    assert peak_bytes < 1 << 20
 
 
 def test_a_large_body_and_the_next_head_may_share_a_segment() -> None:

@@ -101,7 +101,7 @@ def test_what_nobody_asked_for_neither_harms_nor_joins_the_answer(more: bytes) -
 def test_trailers_and_extensions_without_end_are_refused(flood: bytes) -> None:
     decoder = ResponseDecoder(max_body_bytes=None)
     decoder.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + flood)
-    with pytest.raises(RemoteProtocolError):
+    with pytest.raises(RemoteProtocolError):  # noqa: PT012
         for _ in range(10):
             assert decoder.feed(b"a" * 60_000) == b""
 
@@ -121,7 +121,7 @@ def test_bytes_at_random_are_refused_or_waited_for(parts: list[bytes]) -> None:
     for first in (b"", b"HTTP/1.1 200 OK\r\n"):
         decoder = ResponseDecoder()
         try:
-            for part in (first, *parts):
-                decoder.feed(part)
-        except RemoteProtocolError as error:
-            assert error.status == 502
+            body_bytes = sum(len(decoder.feed(part)) for part in (first, *parts))
+        except RemoteProtocolError:
+            continue
+        assert body_bytes <= sum(map(len, parts))

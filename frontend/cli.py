@@ -1,0 +1,85 @@
+"""The program ``llm-frontend``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Final
+
+import click
+
+EPILOG: Final = """\b
+Examples:
+  llm-frontend                                      http://127.0.0.1:8000, balancer on 127.0.0.1:1234
+  llm-frontend --balancer 192.0.2.7:1234            another balancer
+  llm-frontend --host 0.0.0.0 --origin https://chat.example.org
+                                                    behind a proxy that serves that name
+"""
+
+_EXTRA: Final = frozenset({"uvicorn", "starlette", "websockets", "h11", "anyio"})
+
+
+class _Address(click.ParamType[tuple[str, int]]):
+    name = "HOST:PORT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        host, colon, port = str(value).rpartition(":")
+        if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            self.fail(f"{value!r} is not HOST:PORT, such as 127.0.0.1:1234", param, ctx)
+        return host.strip("[]"), int(port)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EPILOG)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--balancer", type=_Address(), default="127.0.0.1:1234", show_default=True, help="Where to ask.")
+@click.option("--origin", "origins", multiple=True, metavar="URL", help="Another origin whose page may connect.")
+@click.option(
+    "--key-env", metavar="NAME", default="LLM_KEY", show_default=True, help="Environment variable with the key."
+)
+@click.option("--max-browsers", default=200, show_default=True, type=click.IntRange(1), help="Connected at once.")
+@click.option(
+    "--max-message", default=512, show_default=True, type=click.IntRange(1, 900), help="KiB, question and turns."
+)
+@click.option(
+    "--idle",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0.01),
+    help="Minutes until a quiet browser is let go.",
+)
+@click.version_option(package_name="llm-balancer")
+def main(
+    host: str,
+    port: int,
+    balancer: tuple[str, int],
+    origins: tuple[str, ...],
+    key_env: str,
+    max_browsers: int,
+    max_message: int,
+    idle: float,
+) -> None:
+    """Serve a page to talk to the models behind the balancer."""
+    try:
+        from frontend.app import Balancer, make_app
+        from frontend.limits import Limits
+        from frontend.origins import normalised
+        from frontend.server import listen, make_server
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise click.ClickException(f"{error.name} is not installed: pip install 'llm-balancer[web]'") from None
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    limits = Limits(browsers_max=max_browsers, message_max_bytes=max_message << 10, idle_max_s=idle * 60)
+    app = make_app(
+        Balancer(*balancer, key=os.environ.get(key_env) or None),
+        origins=[normalised(origin) for origin in origins],
+        limits=limits,
+    )
+    try:
+        listening = listen(host, port)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"ready: http://{shown}:{listening.getsockname()[1]} (balancer {balancer[0]}:{balancer[1]})")
+    make_server(app, limits).run([listening])
