@@ -34,8 +34,9 @@ from balancer.doors.native import NativeConnection
 from balancer.doors.openai import OpenAIDoor
 from balancer.errors import ConfigError
 from balancer.exchange.cached import CacheLane
-from balancer.exchange.dispatcher import Dispatcher, Limits
+from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.ports import Upstream
+from balancer.exchange.timeline import Limits
 from balancer.logs import configure
 from balancer.pool.detector import NATIVE, PROBED
 from balancer.pool.registry import Registry

@@ -1,7 +1,7 @@
 """The listening sides: bytes of clients and agents in, requests to the dispatcher, answers out. asyncio.
 
 * ``listener``    one port; the first bytes tell which protocol it is
-* ``native``      JSON lines
+* ``native``      JSON lines; ``native_answer`` is its sink
 * ``openai``      HTTP
 * ``classic``     clients and backends of the text protocol
 * ``control``     registrations of backends

@@ -10,20 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from balancer.doors.asking import make_request
 from balancer.doors.clients import ClientLimits, Clients
+from balancer.doors.native_answer import NativeAnswer, failure_line
 from balancer.errors import Failure, bad_request
-from balancer.exchange.exchange import Exchange
-from balancer.exchange.ports import Outcome
 from balancer.wire import native
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.limits import IN_FLIGHT_MAX, PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
 from balancer.wire.lines import LineDecoder
 from balancer.wire.native import Ask, BadLine, Cancel, Control, RequestId
-from balancer.wire.openai import chunk_text, is_plain, parse_chunk
-from balancer.wire.sse import event_data
 
 
 class NativeConnection(asyncio.Protocol):
@@ -113,7 +110,7 @@ class NativeConnection(asyncio.Protocol):
         try:
             message = native.parse_line(line)
         except BadLine as error:
-            self.write(_error_line(error.id, bad_request(error.message, error.code)))
+            self.write(failure_line(error.id, bad_request(error.message, error.code)))
             return
         match message:
             case Ask():
@@ -159,12 +156,12 @@ class NativeConnection(asyncio.Protocol):
                 exchange.pause()
 
     def _refuse(self, id: RequestId, failure: Failure) -> None:
-        self.write(_error_line(id, failure))
+        self.write(failure_line(id, failure))
 
     def _control(self, message: Control) -> None:
         if message.kind != "register" or self._answers or self._asked_last:
             failure = bad_request(f'"{message.kind}" belongs on a connection that began with "register"')
-            self.write(_error_line(None, failure))
+            self.write(failure_line(None, failure))
             return
         transport, self._transport = self._transport, None
         assert transport is not None
@@ -224,109 +221,10 @@ class NativeConnection(asyncio.Protocol):
         self._refuse_and_close(RemoteProtocolError("line_timeout", message, status=408))
 
     def _refuse_and_close(self, error: RemoteProtocolError) -> None:
-        self.write(_error_line(None, bad_request(error.message, error.code, error.status)))
+        self.write(failure_line(None, bad_request(error.message, error.code, error.status)))
         if self._transport is not None:
             self._transport.close()
 
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
-
-
-class NativeAnswer:
-    """The sink of one exchange: events become text lines."""
-
-    __slots__ = ("_connection", "_finish_reason", "_head", "_id", "_usage", "exchange", "silent")
-
-    def __init__(self, connection: NativeConnection, id: RequestId) -> None:
-        self._connection = connection
-        self._id = id
-        self._head = native.text_head(id)
-        self._finish_reason: str | None = None
-        self._usage: dict[str, int] | None = None
-        self.exchange: Exchange | None = None
-        self.silent = True
-        """Nothing of the answer was written yet."""
-
-    def queued(self, position: int) -> None:
-        self._connection.write(native.queued_line(self._id, position))
-
-    def events(self, events: bytes) -> None:
-        """One text line for all the text in these events. Raises `ValueError` for what is no chunk."""
-        text = ""
-        lines = b""
-        for data in event_data(events):
-            if data == b"[DONE]":
-                continue
-            chunk = parse_chunk(data)
-            if chunk.usage is not None:
-                self._usage = {
-                    "prompt_tokens": chunk.usage.prompt_tokens,
-                    "completion_tokens": chunk.usage.completion_tokens,
-                    "total_tokens": chunk.usage.total_tokens,
-                }
-            plain = is_plain(chunk)
-            if not plain:
-                lines += native.text_line(self._head, text) if text else b""
-                lines += native.chunk_line(self._id, data)
-                text = ""
-            for choice in chunk.choices:
-                self._finish_reason = choice.finish_reason or self._finish_reason
-                if plain:
-                    text += chunk_text(choice)
-        if text:
-            lines += native.text_line(self._head, text)
-        if lines:
-            self.silent = False
-            self._connection.write(lines)
-
-    def done(self, outcome: Outcome) -> None:
-        fields: dict[str, Any] = {
-            "finish_reason": self._finish_reason,
-            "model": outcome.model,
-            "backend": outcome.backend,
-            "cache": outcome.cache,
-        }
-        if outcome.similarity is not None:
-            fields["similarity"] = round(outcome.similarity, 4)
-        if outcome.age_s is not None:
-            fields["age_s"] = round(outcome.age_s, 1)
-        if self._usage is not None:
-            fields["usage"] = self._usage
-        fields |= {
-            "attempts": outcome.attempts,
-            "queue_ms": round(outcome.queue_s * 1000, 1),
-            "ttft_ms": round(outcome.ttft_s * 1000, 1),
-            "total_ms": round(outcome.total_s * 1000, 1),
-        }
-        self._end(native.done_line(self._id, fields))
-
-    def failed(self, failure: Failure) -> None:
-        self._end(_error_line(self._id, failure))
-
-    def cancel_by_client(self) -> None:
-        """A cancel is answered, too."""
-        self.cancel()
-        self._end(native.done_line(self._id, {"finish_reason": "cancelled"}))
-
-    def cancel(self) -> None:
-        if self.exchange is not None:
-            self.exchange.cancel()
-
-    def pause(self) -> None:
-        if self.exchange is not None:
-            self.exchange.pause()
-
-    def resume(self) -> None:
-        if self.exchange is not None:
-            self.exchange.resume()
-
-    def _end(self, line: bytes) -> None:
-        self._connection.write(line)
-        self._connection.over(self._id)
-
-
-def _error_line(id: RequestId, failure: Failure) -> bytes:
-    return native.error_line(
-        id, type=failure.type, code=failure.code, message=failure.message, retry_after_s=failure.retry_after_s
-    )

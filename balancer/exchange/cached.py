@@ -16,6 +16,7 @@ from balancer.cache.store import CacheStore, Hit
 from balancer.exchange.journal import Answer
 from balancer.exchange.ports import Clock, Embedder, Embedding, Vector
 from balancer.request import Request
+from balancer.wire import openai
 
 
 class CacheLane:
@@ -125,3 +126,14 @@ class CacheLane:
         """For the status page."""
         embedder = self._embedder.stats() if self._embedder is not None else None
         return {**self._store.stats(), "embedder": embedder}
+
+
+def entry_events(entry: Entry, request: Request, model: str, created: int) -> bytes:
+    """An entry as the events of an ordinary stream; ``created`` in Unix seconds."""
+    endpoint, answer_id = request.endpoint, openai.answer_id(request.endpoint, request.id)
+    usage = None
+    if entry.completion_tokens is not None:
+        prompt_tokens = entry.prompt_tokens or 0
+        usage = openai.Usage(prompt_tokens, entry.completion_tokens, prompt_tokens + entry.completion_tokens)
+    text = openai.text_event(endpoint, answer_id, model, created, entry.text)
+    return text + openai.final_events(endpoint, answer_id, model, created, entry.finish_reason, usage)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from balancer import errors
 from balancer.admission.models import resolve_model
@@ -18,6 +17,7 @@ from balancer.exchange.cached import CacheLane
 from balancer.exchange.exchange import Exchange
 from balancer.exchange.ports import Clock, Outcome, Sink, Upstream
 from balancer.exchange.state import State
+from balancer.exchange.timeline import Limits
 from balancer.pool.backend import CLASSIC_MODEL
 from balancer.pool.ledger import Lease
 from balancer.pool.registry import Registry
@@ -30,16 +30,9 @@ log = logging.getLogger("balancer.exchange")
 
 RETRY_AFTER_MIN_S = 1.0
 RETRY_AFTER_MAX_S = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long an exchange may take, in seconds."""
-
-    first_token_s: float = 120.0
-    between_tokens_s: float = 30.0
-    queue_s: float = 30.0
-    request_s: float = 600.0
+COUNTERS_MAX = 256
+"""Some codes come from engines: beyond so many the rest counts as ``failed.other``."""
+_LOGGED_MAX_CHARS = 300
 
 
 class Dispatcher:
@@ -113,8 +106,12 @@ class Dispatcher:
         return exchange
 
     def _refuse(self, sink: Sink, failure: Failure) -> None:
-        self.counts["failed." + failure.code] += 1
+        self._count_failure(failure)
         sink.failed(failure)
+
+    def _count_failure(self, failure: Failure) -> None:
+        name = "failed." + failure.code
+        self.counts[name if name in self.counts or len(self.counts) < COUNTERS_MAX else "failed.other"] += 1
 
     # --- exchanges
 
@@ -139,7 +136,9 @@ class Dispatcher:
     def attempt_failed(self, exchange: Exchange, backend: str, failure: Failure) -> None:
         self.counts["attempts_busy" if failure.busy else "attempts_failed"] += 1
         if not failure.busy:
-            log.warning("request %s: %s", exchange.request.id, failure.message)
+            # Part of it may be an engine's own words: on one line, and not many of them.
+            message = " ".join(failure.message.split())[:_LOGGED_MAX_CHARS]
+            log.warning("request %s: %s", exchange.request.id, message)
 
     def ended(self, exchange: Exchange, outcome: Outcome | None, failure: Failure | None) -> None:
         """Called once by every exchange that was begun."""
@@ -150,7 +149,7 @@ class Dispatcher:
             if outcome.attempts:
                 self._seconds_per_exchange += 0.1 * (outcome.total_s - outcome.queue_s - self._seconds_per_exchange)
         elif failure is not None:
-            self.counts["failed." + failure.code] += 1
+            self._count_failure(failure)
         else:
             self.counts["cancelled"] += 1
 

@@ -14,19 +14,24 @@ from balancer.admission.queue import Waiter
 from balancer.cache.entry import Entry
 from balancer.cache.keys import CacheKeys
 from balancer.errors import Failure
+from balancer.exchange.cached import entry_events
 from balancer.exchange.journal import Journal
-from balancer.exchange.ports import Call, Embedding, Outcome, Sink, Vector
+from balancer.exchange.ports import Call, Embedding, Sink, Vector
+from balancer.exchange.refusal import nobody
 from balancer.exchange.state import Event, State, step
+from balancer.exchange.timeline import Timeline
 from balancer.pool.ledger import Lease
 from balancer.request import Request
 from balancer.routing.policy import RouteNeed
 from balancer.routing.select import NoBackend, NoBackendReason, NoSlot
-from balancer.wire import classic, openai
+from balancer.wire import classic
 
 if TYPE_CHECKING:
     from balancer.exchange.dispatcher import Dispatcher
 
 ATTEMPTS_MAX = 2
+_FOR_GOOD = (NoBackendReason.WRONG_ENDPOINT, NoBackendReason.PROMPT_TOO_LONG)
+"""No freed slot changes these."""
 BUSY_AVOID_MAX_S = 1.0
 """A backend that answered 429 is left alone this long at most: its next beat tells more than its header."""
 
@@ -34,28 +39,12 @@ BUSY_AVOID_MAX_S = 1.0
 class Exchange:
     """See the module. Made by `Dispatcher.begin` only."""
 
+    # fmt: off
     __slots__ = (
-        "_attempts",
-        "_call",
-        "_embedding",
-        "_excluded",
-        "_first_at",
-        "_heard_at",
-        "_hub",
-        "_journal",
-        "_keys",
-        "_last_failure",
-        "_lease",
-        "_leased_at",
-        "_paused",
-        "_sink",
-        "_waiter",
-        "began_at",
-        "ends_at",
-        "model",
-        "request",
-        "state",
-    )  # fmt: skip
+        "_attempts", "_call", "_embedding", "_excluded", "_hub", "_journal", "_keys", "_last_failure", "_lease",
+        "_paused", "_queue_until", "_sink", "_times", "_waiter", "model", "request", "state",
+    )
+    # fmt: on
 
     def __init__(self, hub: Dispatcher, request: Request, model: str, sink: Sink, now: float, ends_at: float) -> None:
         self._hub = hub
@@ -63,20 +52,17 @@ class Exchange:
         self.request = request
         self.model = model
         self.state = State.ARRIVED
-        self.began_at = now
-        self.ends_at = ends_at
+        self._times = Timeline(now, ends_at)
         self._keys: CacheKeys | None = None
         self._embedding: Embedding | None = None
         self._waiter: Waiter | None = None
+        self._queue_until: float | None = None
         self._lease: Lease | None = None
         self._call: Call | None = None
         self._journal = Journal()
         self._excluded: frozenset[str] = frozenset()
         self._last_failure: Failure | None = None
         self._attempts = 0
-        self._leased_at = 0.0
-        self._first_at = 0.0
-        self._heard_at = 0.0
         self._paused = False
 
     # --- the door's side
@@ -95,7 +81,7 @@ class Exchange:
     def resume(self) -> None:
         if self._paused:
             self._paused = False
-            self._heard_at = self._hub.clock.time()
+            self._times.heard_at = self._hub.clock.time()
             if self._call is not None:
                 self._call.resume()
 
@@ -105,7 +91,7 @@ class Exchange:
         """Look in the cache, then ask a backend. Called once, by the dispatcher."""
         cache = self._hub.cache
         if cache is None:
-            self._admit()
+            self._missed()
             return
         self._keys = keys = cache.keys(self.request, self.model)
         entry = cache.exact(self.request, keys)
@@ -139,19 +125,8 @@ class Exchange:
     def _serve(self, entry: Entry, kind: str, similarity: float | None) -> None:
         """Answer from the cache: the entry's text as events, like any other answer."""
         self.state = step(self.state, Event.HIT)
-        now = self._hub.clock.time()
-        self._first_at = now
-        endpoint, created = self.request.endpoint, self._hub.unix_time()
-        answer_id = openai.answer_id(endpoint, self.request.id)
-        usage = None
-        if entry.completion_tokens is not None:
-            prompt_tokens = entry.prompt_tokens or 0
-            usage = openai.Usage(prompt_tokens, entry.completion_tokens, prompt_tokens + entry.completion_tokens)
-        self._sink.events(
-            openai.text_event(endpoint, answer_id, self.model, created, entry.text)
-            + openai.final_events(endpoint, answer_id, self.model, created, entry.finish_reason, usage)
-        )
-        outcome = self._outcome(entry.backend, kind, now, similarity, now - entry.created, entry.id)
+        self._sink.events(entry_events(entry, self.request, self.model, self._hub.unix_time()))
+        outcome = self._times.cached(self.model, entry, kind, similarity, self._hub.clock.time())
         self._hub.ended(self, outcome, None)
         self._sink.done(outcome)
 
@@ -166,16 +141,17 @@ class Exchange:
                 self._ask(found)
                 return
             if isinstance(found, NoBackend):
-                self._fail(self._last_failure or self._no_backend(found.reason))
+                self._fail(self._last_failure or self._nobody(found.reason))
                 return
-        now = hub.clock.time()
+        if self._queue_until is None:  # set once: backends that answer 429 over and over do not begin the wait anew
+            self._queue_until = min(hub.clock.time() + hub.limits.queue_s, self._times.ends_at)
         self._waiter = Waiter(
             serve=self._serve_waiter,
             expire=self._queue_expired,
             told=self._sink.queued,
             need=(self.model, request.model is None, request.endpoint, self._excluded, self._is_long),
             size_bytes=request.prompt_bytes,
-            deadline=min(now + hub.limits.queue_s, self.ends_at),
+            deadline=self._queue_until,
         )
         if not hub.queue.push(self._waiter, front=again):
             self._waiter = None
@@ -192,13 +168,21 @@ class Exchange:
         return self.request.prompt_bytes > classic.PROMPT_MAX_BYTES
 
     def _serve_waiter(self) -> bool:
-        """Called by the queue: take a slot if there is one. A pool without any backend is waited out."""
+        """Called by the queue: take a slot if there is one, or give up what no slot can serve. A pool without any
+        backend is waited out. True: it waits no more."""
         found = self._route()
         if isinstance(found, Lease):
             self._waiter = None
             self._ask(found)
             return True
+        if isinstance(found, NoBackend) and found.reason in _FOR_GOOD:
+            self._waiter = None
+            self._fail(self._nobody(found.reason))
+            return True
         return False
+
+    def _nobody(self, reason: NoBackendReason) -> Failure:
+        return nobody(reason, self.model, self.request.endpoint, self._hub.retry_after_s())
 
     def _route(self) -> Lease | NoSlot | NoBackend:
         hub, request = self._hub, self.request
@@ -206,36 +190,30 @@ class Exchange:
         need = RouteNeed(self.model, request.endpoint, request.prompt_bytes, self._excluded, named)
         return hub.route(need)
 
-    def _no_backend(self, reason: NoBackendReason) -> Failure:
-        match reason:
-            case NoBackendReason.WRONG_ENDPOINT:
-                return errors.wrong_endpoint(self.model, self.request.endpoint)
-            case NoBackendReason.PROMPT_TOO_LONG:
-                return errors.prompt_too_long(self.model)
-            case _:
-                return errors.no_backend(f"no backend that offers {self.model!r} is ready", self._hub.retry_after_s())
-
     # --- the backend's side
 
     def _ask(self, lease: Lease) -> None:
         self.state = step(self.state, Event.LEASE)
         self._lease = lease
         self._attempts += 1
-        self._leased_at = self._heard_at = self._hub.clock.time()
+        self._times.leased_at = self._times.heard_at = self._hub.clock.time()
         self._call = self._hub.upstreams[lease.spec.kind].ask(lease.spec, self.request, self.model, self)
         if self._paused:
             self._call.pause()
 
     def on_events(self, events: bytes) -> None:
-        self._heard_at = now = self._hub.clock.time()
+        self._times.heard_at = now = self._hub.clock.time()
         if self.state is State.ASKING:
-            self.state = step(self.state, Event.FIRST)
-            self._first_at = now
-        self._journal.add(events)
+            self._times.first_at = now
         try:
             self._sink.events(events)
         except ValueError as error:
-            self._give_up(errors.backend_failed(self._backend, f"events that are no chunks: {error}"))
+            # What the sink could not read it did not relay: if it was the first, another backend may still be asked.
+            self._give_up(errors.backend_failed(self._backend, f"events that cannot be read: {error}"))
+            return
+        if self.state is State.ASKING:
+            self.state = step(self.state, Event.FIRST)
+        self._journal.add(events)
 
     def on_end(self) -> None:
         self._call = None
@@ -243,11 +221,11 @@ class Exchange:
             self.on_failure(errors.backend_failed(self._backend, "an answer without events"))
             return
         assert self._lease is not None
-        outcome = self._outcome(self._lease.spec.name, self._cache_part(), self._leased_at)
-        if self._hub.cache is not None and self._keys is not None:
-            answer = self._journal.answer()
-            if answer is not None:
-                self._hub.cache.store(self.request, self._keys, answer, outcome.backend, self._embedding)
+        cache, request, now = self._hub.cache, self.request, self._hub.clock.time()
+        part = "off" if cache is None else "bypass" if request.cache == "bypass" else "miss"
+        outcome = self._times.answered(self.model, self._backend, part, self._attempts, now)
+        if cache is not None and self._keys is not None and (answer := self._journal.answer()) is not None:
+            cache.store(request, self._keys, answer, outcome.backend, self._embedding)
         self.state = step(self.state, Event.END)
         # The sink first: pumping the queue for the freed slot may do a lot of work for others.
         self._sink.done(outcome)
@@ -259,20 +237,20 @@ class Exchange:
         self._call = None
         self._hub.attempt_failed(self, self._backend, failure)
         lease, self._lease = self._lease, None
-        if self.state is State.STREAMING or not failure.retryable:
-            self._fail_with(lease, failure)
-            return
         assert lease is not None
+        spent = self._attempts >= ATTEMPTS_MAX and not failure.busy
+        if self.state is State.STREAMING or not failure.retryable or spent:
+            self._lease = lease
+            self._fail(failure)
+            return
         if failure.busy:
             self._attempts -= 1
             until = self._hub.clock.time() + min(failure.retry_after_s or BUSY_AVOID_MAX_S, BUSY_AVOID_MAX_S)
             self._hub.avoid(lease, until)
-        elif self._attempts >= ATTEMPTS_MAX:
-            self._fail_with(lease, failure)
-            return
         else:
             self._excluded |= {lease.spec.name}
             self._last_failure = failure
+            self._queue_until = None
         self.state = step(self.state, Event.AGAIN)
         # It has its next turn before the slot it gives back can be taken by one who came later.
         self._admit(again=True)
@@ -296,15 +274,14 @@ class Exchange:
 
     def check(self, now: float) -> None:
         """Called every tick: has any of this exchange's deadlines passed?"""
-        limits = self._hub.limits
-        if now >= self.ends_at:
-            self._fail(errors.deadline_passed(self.ends_at - self.began_at))
-        elif self._call is None or self._paused:
-            return
-        elif self.state is State.ASKING and now - self._leased_at >= limits.first_token_s:
-            self._give_up(errors.backend_timeout(self._backend, "first token", limits.first_token_s))
-        elif self.state is State.STREAMING and now - self._heard_at >= limits.between_tokens_s:
-            self._give_up(errors.backend_timeout(self._backend, "further token", limits.between_tokens_s))
+        if not self.state.live:
+            return  # it ended while the same tick looked at another one
+        if now >= self._times.ends_at:
+            self._fail(self._times.deadline_passed())
+        elif self._call is not None and not self._paused:
+            late = self._times.backend_late(self.state, self._backend, self._hub.limits, now)
+            if late is not None:
+                self._give_up(late)
 
     def _give_up(self, failure: Failure) -> None:
         if self._call is not None:
@@ -314,10 +291,10 @@ class Exchange:
     def _queue_expired(self, now: float) -> None:
         """Its time in the queue is over; the queue has let go of it."""
         self._waiter = None
-        if now >= self.ends_at:
-            self._fail(errors.deadline_passed(self.ends_at - self.began_at))
+        if now >= self._times.ends_at:
+            self._fail(self._times.deadline_passed())
         else:
-            self._fail(errors.queue_timeout(now - self.began_at, self._hub.retry_after_s()))
+            self._fail(errors.queue_timeout(now - self._times.began_at, self._hub.retry_after_s()))
 
     # --- endings
 
@@ -327,10 +304,6 @@ class Exchange:
             self._fail(failure)
 
     def _fail(self, failure: Failure) -> None:
-        self._end(Event.FAIL, failure)
-
-    def _fail_with(self, lease: Lease | None, failure: Failure) -> None:
-        self._lease = lease
         self._end(Event.FAIL, failure)
 
     def _end(self, event: Event, failure: Failure | None = None) -> None:
@@ -354,31 +327,3 @@ class Exchange:
         if self._lease is not None:
             self._lease.release()
             self._lease = None
-
-    def _cache_part(self) -> str:
-        if self._hub.cache is None:
-            return "off"
-        return "bypass" if self.request.cache == "bypass" else "miss"
-
-    def _outcome(
-        self,
-        backend: str,
-        cache: str,
-        leased_at: float,
-        similarity: float | None = None,
-        age_s: float | None = None,
-        entry: str | None = None,
-    ) -> Outcome:
-        began, now = self.began_at, self._hub.clock.time()
-        return Outcome(
-            model=self.model,
-            backend=backend,
-            cache=cache,
-            attempts=self._attempts,
-            queue_s=leased_at - began,
-            ttft_s=self._first_at - began,
-            total_s=now - began,
-            similarity=similarity,
-            age_s=age_s,
-            entry=entry,
-        )

@@ -26,6 +26,8 @@ from balancer.wire.limits import EVENT_MAX_BYTES
 
 CONNECT_S = 2.0
 REDIAL_S = 0.2
+REMEMBERED_MAX = 1024
+"""Servers whose habits and connections are kept; each start of one is another server."""
 PATIENCE_S = 10.0
 """Without a byte for so long on a kept connection, a server whose habit is unknown is asked on a new one, too."""
 
@@ -61,12 +63,16 @@ class ClassicUpstream:
         """Keep a connection for the next prompt, unless this server reads only once on each."""
         if line.usable and self._keeps_connections.get(instance, True):
             self._kept[instance] = line
+            if len(self._kept) > REMEMBERED_MAX:
+                self._kept.pop(next(iter(self._kept))).close()
         else:
             line.close()
 
     def learned(self, instance: str, *, keeps: bool) -> None:
         """How this server turned out to use its connections."""
         self._keeps_connections[instance] = keeps
+        if len(self._keeps_connections) > REMEMBERED_MAX:
+            del self._keeps_connections[next(iter(self._keeps_connections))]
 
     def habit(self, instance: str) -> bool | None:
         return self._keeps_connections.get(instance)
@@ -203,6 +209,9 @@ class ClassicCall:
         if self._over:
             line.close()
             return
+        if not line.usable:
+            self._fail(errors.backend_failed(self._spec.name, "it closed without an answer"))
+            return
         self._lines.append(line)
         line.send(self, self._message)
 
@@ -230,7 +239,10 @@ class ClassicCall:
             self._complete()
         elif line is self._reused:
             self._reused = None  # it had closed before it could see the prompt
-            self._dial()
+            if self._timer is not None:
+                self._timer.cancel()
+            if not self._lines:
+                self._dial()
         elif not self._lines:
             self._fail(errors.backend_failed(self._spec.name, "it closed without an answer"))
 
@@ -246,12 +258,14 @@ class ClassicCall:
             line.call = None
             self._upstream.keep(self._spec.instance, line)
         self._lines = []
-        self._end()
         endpoint, answer_id = self._request.endpoint, openai.answer_id(self._request.endpoint, self._request.id)
-        # Two calls, since the end of the answer may well be the end of the exchange.
-        self._receiver.on_events(openai.text_event(endpoint, answer_id, self._model, 0, text))
-        self._receiver.on_events(openai.final_events(endpoint, answer_id, self._model, 0, "stop", None))
-        self._receiver.on_end()
+        self._receiver.on_events(
+            openai.text_event(endpoint, answer_id, self._model, 0, text)
+            + openai.final_events(endpoint, answer_id, self._model, 0, "stop", None)
+        )
+        if not self._over:  # unless the receiver has cancelled
+            self._end()
+            self._receiver.on_end()
 
     def _fail(self, failure: Failure) -> None:
         self._end()

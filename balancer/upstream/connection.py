@@ -15,6 +15,8 @@ IDLE_PER_ADDRESS_MAX = 64
 IDLE_MAX_S = 15.0
 """Less than any engine's own limit, so that it is rarely the engine who closes."""
 CONNECT_S = 2.0
+FINISH_S = 5.0
+"""After its last event an answer's framing must end within this, or the connection is not kept."""
 
 
 class Address(NamedTuple):
@@ -49,6 +51,7 @@ class Connection(asyncio.Protocol):
         self._user: User | None = None
         self._kept = False
         self._heard = False
+        self._finish_timer: asyncio.TimerHandle | None = None
         self.address = address
         self.idle_since = 0.0
         self.answer = ResponseDecoder(max_body_bytes=None)
@@ -64,10 +67,13 @@ class Connection(asyncio.Protocol):
     def release(self) -> None:
         """The user has all it wants. What is left of the answer is read away; a broken connection is not kept."""
         self._user = None
-        if self._transport is not None:
-            self._transport.resume_reading()
+        if self._transport is None:
+            return
+        self._transport.resume_reading()
         if self.answer.complete:
             self._done()
+        else:
+            self._finish_timer = asyncio.get_running_loop().call_later(FINISH_S, self.abort)
 
     def abort(self) -> None:
         """Close now: over HTTP/1.1 the only way to tell an engine to stop."""
@@ -88,11 +94,17 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def _done(self) -> None:
+        self._stop_timer()
         if self.answer.keep_alive and self.usable:
             self._kept = True
             self._pool.keep(self)
         elif self._transport is not None:
             self._transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._finish_timer is not None:
+            self._finish_timer.cancel()
+            self._finish_timer = None
 
     # --- asyncio.Protocol
 
@@ -123,6 +135,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._stop_timer()
         self._pool.forget(self)
         user, self._user = self._user, None
         if user is None:
@@ -155,8 +168,8 @@ class ConnectionPool:
 
     async def _dial(self, address: Address, user: User) -> None:
         loop = asyncio.get_running_loop()
-        tls = (self._tls or ssl.create_default_context()) if address.tls else None
         try:
+            tls = self._tls_context() if address.tls else None
             async with asyncio.timeout(self._connect_s):
                 _, connection = await loop.create_connection(
                     lambda: Connection(self, address),
@@ -169,8 +182,18 @@ class ConnectionPool:
             user.unreachable(f"no connection within {self._connect_s:g} s")
         except OSError as error:
             user.unreachable(error.strerror or str(error))
+        except ValueError as error:  # a name that no certificate can have
+            user.unreachable(str(error))
         else:
-            user.connected(connection)
+            if connection.usable:
+                user.connected(connection)
+            else:
+                user.unreachable("it closed at once")
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()  # reads the system's certificates: once, not for every dial
+        return self._tls
 
     def keep(self, connection: Connection) -> None:
         """Take back a connection that is ready for another request."""
@@ -190,9 +213,11 @@ class ConnectionPool:
 
     def sweep(self, now: float) -> None:
         """Close what has been idle for too long."""
-        for idle in list(self._idle.values()):
+        for address, idle in list(self._idle.items()):
             for connection in [c for c in idle if now - c.idle_since > IDLE_MAX_S]:
                 connection.abort()
+            if not idle:
+                del self._idle[address]
 
     def close(self) -> None:
         for idle in list(self._idle.values()):

@@ -6,6 +6,8 @@ that merely ends is broken, since clients could not tell it from a short answer.
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from balancer import errors
 from balancer.errors import Failure
 from balancer.exchange.ports import Receiver
@@ -33,7 +35,8 @@ class HttpUpstream:
         path = spec.path_prefix + openai.ENDPOINT_PATHS[endpoint]
         headers = (("accept", "text/event-stream"), ("x-request-id", request.id))
         host = spec.host_header or f"{spec.host}:{spec.port}"
-        address = Address(spec.host, spec.port, spec.tls, spec.host_header.partition(":")[0])
+        server_name = (urlsplit(f"//{spec.host_header}").hostname or "") if spec.tls else ""
+        address = Address(spec.host, spec.port, spec.tls, server_name)
         return HttpCall(self._pool, address, spec.name, http1.request("POST", path, host, body, headers), receiver)
 
 

@@ -32,18 +32,20 @@ class ProbeError(Exception):
 async def upstream_spec(url: str) -> BackendSpec:
     """A backend from ``--upstream URL``; its models are not known yet. Raises `ValueError` or `OSError`."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is no http://HOST:PORT")
+    plain = not (parts.query or parts.fragment or parts.username) and url.isascii() and url.isprintable()
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain or " " in url:
+        raise ValueError("expected http://HOST:PORT")
     tls = parts.scheme == "https"
     port = parts.port or (443 if tls else 80)
     found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port, type=1)
+    path_prefix = parts.path.rstrip("/").removesuffix("/v1")
     return BackendSpec(
-        name=parts.netloc,
+        name=parts.netloc + path_prefix,
         kind="upstream",
         host=str(found[0][4][0]),
         port=port,
         tls=tls,
-        path_prefix=parts.path.rstrip("/").removesuffix("/v1"),
+        path_prefix=path_prefix,
         host_header=parts.netloc,
         models=(),
         endpoints=frozenset({"chat", "completions"}),
@@ -84,7 +86,8 @@ class Prober:
                 complained = False
                 self._verdict(True)
             spent = asyncio.get_running_loop().time() - began
-            await asyncio.sleep(max(0.0, PROBE_INTERVAL_S - spent))
+            interval_s = MODELS_INTERVAL_S if self._spec.tls else PROBE_INTERVAL_S  # a provider only for its models
+            await asyncio.sleep(max(0.0, interval_s - spent))
 
     async def _probe(self, now: float) -> None:
         if self._models_at is None or now - self._models_at >= MODELS_INTERVAL_S:
@@ -104,12 +107,11 @@ class Prober:
 
     async def _get(self, path: str) -> bytes:
         spec = self._spec
-        address = Address(spec.host, spec.port, spec.tls, urlsplit(f"//{spec.host_header}").hostname or "")
-        fetch = _Fetch(asyncio.get_running_loop().create_future())
-        connection = self._pool.acquire(address, fetch)
-        fetch.request = http1.request("GET", spec.path_prefix + path, spec.host_header, b"")
-        if connection is not None:
-            fetch.connected(connection)
+        server_name = (urlsplit(f"//{spec.host_header}").hostname or "") if spec.tls else ""
+        address = Address(spec.host, spec.port, spec.tls, server_name)
+        request = http1.request("GET", spec.path_prefix + path, spec.host_header, b"")
+        fetch = _Fetch(self._pool, address, request, asyncio.get_running_loop().create_future())
+        fetch.start()
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 status, body = await fetch.answer
@@ -129,18 +131,27 @@ class _NotThere(ProbeError):
 class _Fetch:
     """The user of a connection for one small GET."""
 
-    def __init__(self, answer: asyncio.Future[tuple[int, bytes]]) -> None:
+    def __init__(
+        self, pool: ConnectionPool, address: Address, request: bytes, answer: asyncio.Future[tuple[int, bytes]]
+    ) -> None:
         self.answer = answer
-        self.request = b""
+        self._pool = pool
+        self._address = address
+        self._request = request
         self._body = b""
         self._connection: Connection | None = None
+
+    def start(self) -> None:
+        connection = self._pool.acquire(self._address, self)
+        if connection is not None:
+            self.connected(connection)
 
     def connected(self, connection: Connection) -> None:
         if self.answer.done():
             connection.abort()
             return
         self._connection = connection
-        connection.use(self, self.request)
+        connection.use(self, self._request)
 
     def unreachable(self, why: str) -> None:
         self._fail(why)
@@ -157,7 +168,11 @@ class _Fetch:
 
     def lost(self, why: str, *, unused: bool) -> None:
         self._connection = None
-        self._fail(why)
+        if unused and not self.answer.done():
+            # The engine had closed this idle connection: that says nothing of its health.
+            self._pool.acquire(self._address, self, fresh=True)
+        else:
+            self._fail(why)
 
     def abandon(self) -> None:
         if self._connection is not None:

@@ -157,6 +157,6 @@ async def pool(*balancer_arguments: str, backends: list[list[str]] | None = None
     async with AsyncExitStack() as stack:
         front = await stack.enter_async_context(balancer(*balancer_arguments, cache=cache))
         starts = [stack.enter_async_context(backend(front.port, *each)) for each in (backends or [[]])]
-        programs = [await start for start in starts]
+        programs = list(await asyncio.gather(*starts))
         await front.until_alive(*programs)
         yield Pool(front, programs)

@@ -1,0 +1,126 @@
+"""Clients that leave, stop reading, or only close their sending side. Faults 29 and 30."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.pool import Balancer, Status, pool
+from tests.e2e.talk import Talk, ask, check_served, echoed, endless, talk
+
+FREED_S = 1.0
+LEAVE: dict[str, Callable[[Talk], None]] = {"close": Talk.close, "reset": Talk.reset}
+
+
+async def freed(front: Balancer, right: Callable[[Status], object]) -> None:
+    """It is so within a second, and the pool serves on."""
+    await front.until(right, FREED_S)
+
+
+@pytest.mark.parametrize("way", LEAVE)
+async def test_who_leaves_in_mid_stream_frees_the_slot_and_disturbs_nobody(way: str) -> None:
+    """Fault 29."""
+    async with pool(backends=[["--slots", "2", "--echo-delay-ms", "20"]]) as (front, (program,)):
+        async with talk(front.port) as sibling, talk(front.port) as leaver:
+            stays = sibling.ask("stay here", 1, **endless(100))
+            leaves = leaver.ask("go away", 1, **endless(5000))
+            await asyncio.gather(sibling.begun(stays), leaver.begun(leaves))
+            LEAVE[way](leaver)
+            await freed(front, lambda status: status.in_flight == 1)
+            await sibling.ended(stays)
+            assert stays.text == echoed("stay here", 100)
+        status = await front.until_idle()
+        assert status["counts"]["cancelled"] == 1
+        load = await front.until(lambda status: status.backend(program.ready["name"])["load"]["running"] == 0)
+        assert load.idle
+
+
+@pytest.mark.parametrize("way", LEAVE)
+async def test_who_leaves_before_the_first_token_frees_the_slot(way: str) -> None:
+    """Fault 29, while the engine reads the prompt."""
+    async with pool(backends=[["--slots", "1", "--echo-delay-ms", "20000"]]) as (front, _), talk(front.port) as leaver:
+        leaver.ask("are you there", 1)
+        await front.until(lambda status: status["exchanges"]["asking"] == 1)
+        LEAVE[way](leaver)
+        await freed(front, lambda status: status.idle)
+
+
+@pytest.mark.parametrize("way", LEAVE)
+async def test_who_leaves_the_queue_is_forgotten(way: str) -> None:
+    """Fault 29, while it waits."""
+    async with pool(backends=[["--slots", "1", "--echo-delay-ms", "20"]]) as (front, _):
+        async with talk(front.port) as holder, talk(front.port) as leaver:
+            stream = holder.ask("a b", 1, **endless(5000))
+            await holder.begun(stream)
+            queued = leaver.ask("never mind", 1)
+            await leaver.until(lambda: queued.queued)
+            LEAVE[way](leaver)
+            await freed(front, lambda status: status["queue"]["waiting"] == 0)
+            assert (await front.status()).in_flight == 1
+
+
+async def test_a_classic_client_that_closes_has_left() -> None:
+    """Fault 29: there, a closed sending side means that nobody waits any more."""
+    async with pool(backends=[["--slots", "1", "--echo-delay-ms", "20000"]]) as (front, _), talk(front.port) as leaver:
+        leaver.write(b"CLIENT|ADD")
+        leaver.write(b"a question")
+        await front.until(lambda status: status.in_flight == 1)
+        leaver.half_close()
+        await freed(front, lambda status: status.idle)
+
+
+async def test_who_closes_only_the_sending_side_is_answered() -> None:
+    """Fault 29: a native client that half-closed is still waiting, in the queue as well."""
+    async with pool(backends=[["--slots", "1", "--echo-delay-ms", "20"]]) as (front, _):
+        async with talk(front.port) as first, talk(front.port) as second:
+            asked = first.ask("one two", 1, **endless(60))
+            await first.begun(asked)
+            waits = second.ask("three four", 1)
+            await second.until(lambda: waits.queued)
+            first.half_close()
+            second.half_close()
+            await first.hung_up()
+            await second.hung_up()
+        assert asked.text == echoed("one two", 60) and waits.text == "three four"
+        assert asked.done is not None and waits.done is not None
+
+
+async def test_who_does_not_read_is_cut_and_costs_no_memory_and_no_time() -> None:
+    """Fault 30: 20 MB for one who reads nothing; the buffer is bounded, the slot freed, the others flow."""
+    long_words = " ".join(f"{n}" + "x" * 2000 for n in range(20))
+    async with pool("--write-timeout", "2", backends=[["--slots", "4"]]) as (front, _):
+        await check_served(front.port)
+        before_bytes = front.program.rss_bytes()
+        loop = asyncio.get_running_loop()
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            await loop.sock_connect(sock, ("127.0.0.1", front.port))
+            reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
+            writer.transport.pause_reading()
+            line = Talk(reader, writer)
+            line.ask(long_words, 1, **endless(8000))
+            status = await front.until(lambda status: status.in_flight == 1)
+            slowest_s = 0.0
+            while status.in_flight:
+                began = loop.time()
+                await check_served(front.port, "quick one", within_s=2.0)
+                slowest_s = max(slowest_s, loop.time() - began)
+                assert front.program.rss_bytes() - before_bytes < 24 << 20
+                status = await front.status()
+            writer.transport.abort()
+        assert slowest_s < 1.0
+        counts = (await front.until_idle())["counts"]
+        assert counts["cancelled"] == 1
+
+
+async def test_who_reads_slowly_but_steadily_gets_everything() -> None:
+    prompt = " ".join(f"{n}" + "y" * 2000 for n in range(20))
+    async with pool("--write-timeout", "5") as (front, _), talk(front.port) as connection:
+        answer = connection.ask(prompt, 1, **endless(600))
+        quick = await ask(front.port, "meanwhile")
+        await connection.ended(answer)
+        assert answer.text == echoed(prompt, 600) and quick.text == "meanwhile"

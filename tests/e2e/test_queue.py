@@ -1,0 +1,82 @@
+"""Waiting for a slot: in order, bounded, told about, and never longer than promised. Fault 28."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from tests.e2e.pool import backend, pool
+from tests.e2e.talk import Answer, Talk, ask, endless, talk
+
+ONE_SLOT = [["--slots", "1", "--echo-delay-ms", "20"]]
+
+
+async def occupied(stack: AsyncExitStack, port: int, tokens: int = 4000) -> Talk:
+    """A connection whose stream holds a slot."""
+    connection = await stack.enter_async_context(talk(port))
+    stream = connection.ask("busy busy", "stream", **endless(tokens))
+    await connection.begun(stream)
+    return connection
+
+
+async def test_requests_are_served_in_the_order_in_which_they_came() -> None:
+    async with pool(backends=ONE_SLOT) as (front, _), AsyncExitStack() as stack:
+        first = await occupied(stack, front.port)
+        ends: list[str] = []
+        waiting: list[tuple[Talk, Answer]] = []
+        for n in range(5):
+            connection = await stack.enter_async_context(talk(front.port))
+            answer = connection.ask(f"number {n}", n)
+            await connection.until(lambda answer=answer: answer.queued)
+            assert answer.queued == [n + 1]
+            waiting.append((connection, answer))
+        first.cancel("stream")
+        for connection, answer in waiting:
+            await connection.ended(answer)
+            assert answer.done is not None
+            ends.append(answer.text)
+        waits_ms = [answer.done["queue_ms"] for _, answer in waiting if answer.done is not None]
+        assert ends == [f"number {n}" for n in range(5)] and waits_ms == sorted(waits_ms)
+        assert waiting[-1][1].queued[-1] < 5  # it was told that it moved up
+
+
+async def test_who_waits_too_long_is_told_so() -> None:
+    async with pool("--queue-timeout", "0.7", backends=ONE_SLOT) as (front, _), AsyncExitStack() as stack:
+        await occupied(stack, front.port)
+        answer = await ask(front.port, "let me in", within_s=3.0)
+        assert answer.code == "queue_timeout" and answer.queued == [1]
+        assert answer.error is not None and answer.error["retry_after_s"] > 0
+        assert (await front.status())["queue"]["waiting"] == 0
+
+
+async def test_a_full_queue_refuses_at_once() -> None:
+    async with pool("--queue-size", "2", backends=ONE_SLOT) as (front, _), AsyncExitStack() as stack:
+        await occupied(stack, front.port)
+        waiting = await stack.enter_async_context(talk(front.port))
+        queued = [waiting.ask("wait", n) for n in range(2)]
+        await waiting.until(lambda: all(answer.queued for answer in queued))
+        refused = await ask(front.port, "one more", within_s=1.0)
+        assert refused.code == "queue_full" and refused.error is not None and refused.error["retry_after_s"] > 0
+        assert (await front.status())["queue"]["waiting"] == 2
+
+
+async def test_a_deadline_that_passes_in_the_queue_never_reaches_a_backend() -> None:
+    """Fault 28."""
+    async with pool(backends=ONE_SLOT) as (front, _), AsyncExitStack() as stack:
+        connection = await occupied(stack, front.port)
+        answer = await ask(front.port, "quick", within_s=3.0, deadline_s=0.5)
+        assert answer.code == "deadline_passed" and not answer.pieces
+        connection.cancel("stream")
+        await connection.ended(connection.answers["stream"])
+        counts = (await front.until_idle())["counts"]
+        assert counts["failed.deadline_passed"] == 1 and "attempts_failed" not in counts
+
+
+async def test_a_backend_that_joins_serves_those_who_wait() -> None:
+    async with pool(backends=ONE_SLOT) as (front, _), AsyncExitStack() as stack:
+        await occupied(stack, front.port)
+        connection = await stack.enter_async_context(talk(front.port))
+        answer = connection.ask("at last")
+        await connection.until(lambda: answer.queued)
+        helper = await stack.enter_async_context(backend(front.port))
+        await connection.ended(answer)
+        assert answer.text == "at last" and answer.backend == helper.ready["name"]
