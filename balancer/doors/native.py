@@ -32,7 +32,8 @@ class NativeConnection(asyncio.Protocol):
         self._limits: ClientLimits = clients.limits
         self._lines = LineDecoder()
         self._answers: dict[RequestId, NativeAnswer] = {}
-        self._unnamed: deque[Ask] = deque()
+        self._unnamed: deque[tuple[Ask, int]] = deque()
+        """Requests without id that wait for an earlier one, with the sizes of their lines."""
         self._unnamed_bytes = 0
         self._unnamed_busy = False
         self._held = bytearray()
@@ -40,6 +41,7 @@ class NativeConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._tenant = ""
         self._asked_last = False
+        self._eof = False
         self._write_paused = False
         self._write_timer: asyncio.TimerHandle | None = None
         self._line_timer: asyncio.TimerHandle | None = None
@@ -65,18 +67,30 @@ class NativeConnection(asyncio.Protocol):
             return
         for line in lines:
             self._line(line)
+        if self._lines.error is not None:
+            self._refuse_and_close(self._lines.error)
         self._watch_half_line(began_anew=bool(lines))
 
     def eof_received(self) -> bool:
+        self._eof = True
+        if not self._write_paused:
+            self._end_of_input()
+        return True
+
+    def _end_of_input(self) -> None:
+        """All that came before the end of the input was read: what was asked is answered, then this closes."""
         self._asked_last = True
         rest = self._lines.rest()
         if rest:
             self._line(rest)
+        self._watch_half_line(began_anew=True)
         self._close_if_done()
-        return True
 
     def pause_writing(self) -> None:
         self._write_paused = True
+        if self._line_timer is not None:  # the rest of a line may well be in what is held from here on
+            self._line_timer.cancel()
+            self._line_timer = None
         self._write_timer = asyncio.get_running_loop().call_later(self._limits.write_s, self._abort)
         for answer in self._answers.values():
             answer.pause()
@@ -90,6 +104,10 @@ class NativeConnection(asyncio.Protocol):
         if self._held:
             held, self._held = bytes(self._held), bytearray()
             self.data_received(held)
+        if self._eof and not self._asked_last and not self._write_paused:
+            self._end_of_input()
+        else:
+            self._watch_half_line(began_anew=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -124,12 +142,11 @@ class NativeConnection(asyncio.Protocol):
 
     def _ask(self, ask: Ask, size_bytes: int) -> None:
         if ask.id is None:
-            self._unnamed.append(ask)
+            self._unnamed.append((ask, size_bytes))
+            self._unnamed_bytes += size_bytes
             if not self._unnamed_busy:
                 self._next_unnamed()
-                return
-            self._unnamed_bytes += size_bytes
-            if self._unnamed_bytes > PIPELINED_MAX_BYTES:
+            elif self._unnamed_bytes > PIPELINED_MAX_BYTES:
                 self._abort()
         elif ask.id in self._answers:
             self._refuse(ask.id, bad_request(f"the id {ask.id!r} is already in flight", "duplicate_id"))
@@ -191,13 +208,14 @@ class NativeConnection(asyncio.Protocol):
             return
         if id is None:
             self._unnamed_busy = False
-            self._unnamed_bytes = 0
         self._close_if_done()
 
     def _next_unnamed(self) -> None:
         if self._transport is not None:
             self._unnamed_busy = True
-            self._begin(self._unnamed.popleft())
+            ask, size_bytes = self._unnamed.popleft()
+            self._unnamed_bytes -= size_bytes
+            self._begin(ask)
 
     def drained(self) -> None:
         """The daemon stops: close as soon as nothing runs here."""
@@ -205,8 +223,8 @@ class NativeConnection(asyncio.Protocol):
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._asked_last and not self._answers and not self._unnamed and self._transport is not None:
-            self._transport.close()
+        if self._asked_last and not self._answers and not self._unnamed:
+            self._close()
 
     def _watch_half_line(self, *, began_anew: bool) -> None:
         """A line that has begun must end in time, however many bytes trickle in; an idle connection may stay."""
@@ -222,8 +240,15 @@ class NativeConnection(asyncio.Protocol):
 
     def _refuse_and_close(self, error: RemoteProtocolError) -> None:
         self.write(failure_line(None, bad_request(error.message, error.code, error.status)))
-        if self._transport is not None:
-            self._transport.close()
+        self._close()
+
+    def _close(self) -> None:
+        """Close once all is written; a client that does not read it has as long as for any other write."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._transport.close()
+        if self._write_timer is None:
+            self._write_timer = asyncio.get_running_loop().call_later(self._limits.write_s, self._abort)
 
     def _abort(self) -> None:
         if self._transport is not None:

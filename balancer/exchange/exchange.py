@@ -118,7 +118,7 @@ class Exchange:
 
     def _missed(self) -> None:
         if self.request.cache == "only":
-            self._fail(errors.not_cached())
+            self.fail(errors.not_cached())
         else:
             self._admit()
 
@@ -141,31 +141,27 @@ class Exchange:
                 self._ask(found)
                 return
             if isinstance(found, NoBackend):
-                self._fail(self._last_failure or self._nobody(found.reason))
+                self.fail(self._last_failure or self._nobody(found.reason))
                 return
         if self._queue_until is None:  # set once: backends that answer 429 over and over do not begin the wait anew
             self._queue_until = min(hub.clock.time() + hub.limits.queue_s, self._times.ends_at)
+        too_long_for_classic = request.prompt_bytes > classic.PROMPT_MAX_BYTES
         self._waiter = Waiter(
             serve=self._serve_waiter,
             expire=self._queue_expired,
             told=self._sink.queued,
-            need=(self.model, request.model is None, request.endpoint, self._excluded, self._is_long),
+            need=(self.model, request.model is None, request.endpoint, self._excluded, too_long_for_classic),
             size_bytes=request.prompt_bytes,
             deadline=self._queue_until,
         )
         if not hub.queue.push(self._waiter, front=again):
             self._waiter = None
-            self._fail(errors.queue_full(len(hub.queue), hub.retry_after_s()))
+            self.fail(errors.queue_full(len(hub.queue), hub.retry_after_s()))
             return
         self.state = step(self.state, Event.ENQUEUE)
         hub.queue.pump()
         if self._waiter is not None:
             self._sink.queued(self._waiter.position)
-
-    @property
-    def _is_long(self) -> bool:
-        """Too long for classic backends."""
-        return self.request.prompt_bytes > classic.PROMPT_MAX_BYTES
 
     def _serve_waiter(self) -> bool:
         """Called by the queue: take a slot if there is one, or give up what no slot can serve. A pool without any
@@ -177,7 +173,7 @@ class Exchange:
             return True
         if isinstance(found, NoBackend) and found.reason in _FOR_GOOD:
             self._waiter = None
-            self._fail(self._nobody(found.reason))
+            self.fail(self._nobody(found.reason))
             return True
         return False
 
@@ -241,7 +237,7 @@ class Exchange:
         spent = self._attempts >= ATTEMPTS_MAX and not failure.busy
         if self.state is State.STREAMING or not failure.retryable or spent:
             self._lease = lease
-            self._fail(failure)
+            self.fail(failure)
             return
         if failure.busy:
             self._attempts -= 1
@@ -277,7 +273,7 @@ class Exchange:
         if not self.state.live:
             return  # it ended while the same tick looked at another one
         if now >= self._times.ends_at:
-            self._fail(self._times.deadline_passed())
+            self.fail(self._times.deadline_passed())
         elif self._call is not None and not self._paused:
             late = self._times.backend_late(self.state, self._backend, self._hub.limits, now)
             if late is not None:
@@ -292,19 +288,16 @@ class Exchange:
         """Its time in the queue is over; the queue has let go of it."""
         self._waiter = None
         if now >= self._times.ends_at:
-            self._fail(self._times.deadline_passed())
+            self.fail(self._times.deadline_passed())
         else:
-            self._fail(errors.queue_timeout(now - self._times.began_at, self._hub.retry_after_s()))
+            self.fail(errors.queue_timeout(now - self._times.began_at, self._hub.retry_after_s()))
 
     # --- endings
 
     def fail(self, failure: Failure) -> None:
-        """End it from outside: the daemon stops."""
+        """End it with an error, if it has not ended."""
         if self.state.live:
-            self._fail(failure)
-
-    def _fail(self, failure: Failure) -> None:
-        self._end(Event.FAIL, failure)
+            self._end(Event.FAIL, failure)
 
     def _end(self, event: Event, failure: Failure | None = None) -> None:
         self.state = step(self.state, event)

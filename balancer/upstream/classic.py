@@ -51,7 +51,9 @@ class ClassicUpstream:
     def ask(self, spec: BackendSpec, request: Request, model: str, receiver: Receiver) -> ClassicCall:
         """See `balancer.exchange.ports.Upstream`."""
         prompt = request.body.get("prompt")
-        text = prompt if isinstance(prompt, str) else openai.messages_text(request.body.get("messages"))
+        text = prompt if isinstance(prompt, str) else None
+        if "messages" in request.body:
+            text = openai.messages_text(request.body["messages"])
         return ClassicCall(self, self._loop, spec, request, model, text, receiver)
 
     def take(self, instance: str) -> Line | None:
@@ -152,7 +154,7 @@ class ClassicCall:
         spec: BackendSpec,
         request: Request,
         model: str,
-        prompt: str,
+        prompt: str | None,
         receiver: Receiver,
     ) -> None:
         self._upstream = upstream
@@ -162,12 +164,17 @@ class ClassicCall:
         self._model = model
         self._receiver = receiver
         self._id = str(uuid.uuid4())
-        self._message = classic.prompt_message(self._id, prompt)
+        self._message = classic.prompt_message(self._id, prompt or "")
         self._lines: list[Line] = []
         self._answer = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._over = False
+        self._reused: Line | None = None
         self._unhold = upstream.hold(spec)
+        if prompt is None:  # token ids, or several prompts at once
+            failure = errors.bad_request(f"backend {spec.name} reads nothing but one text", "invalid_prompt")
+            loop.call_soon(self._refuse, failure)
+            return
         kept = upstream.take(spec.instance)
         self._reused = kept
         if kept is None:
@@ -266,6 +273,10 @@ class ClassicCall:
         if not self._over:  # unless the receiver has cancelled
             self._end()
             self._receiver.on_end()
+
+    def _refuse(self, failure: Failure) -> None:
+        if not self._over:
+            self._fail(failure)
 
     def _fail(self, failure: Failure) -> None:
         self._end()
