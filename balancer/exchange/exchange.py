@@ -164,8 +164,7 @@ class Exchange:
             self._sink.queued(self._waiter.position)
 
     def _serve_waiter(self) -> bool:
-        """Called by the queue: take a slot if there is one, or give up what no slot can serve. A pool without any
-        backend is waited out. True: it waits no more."""
+        """Called by the queue; True: it waits no more. A pool without any backend is waited out."""
         found = self._route()
         if isinstance(found, Lease):
             self._waiter = None
@@ -265,8 +264,6 @@ class Exchange:
     @property
     def _backend(self) -> str:
         return self._lease.spec.name if self._lease is not None else "?"
-
-    # --- time
 
     def check(self, now: float) -> None:
         """Called every tick: has any of this exchange's deadlines passed?"""
