@@ -70,7 +70,7 @@ def _version() -> str:
 @click.option("--model", default=STORYTELLER, show_default=True, help="storyteller, echo, a Hugging Face name, a path.")
 @click.option("--slots", type=click.IntRange(1, 1024), default=4, show_default=True, help="Requests at once.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads to compute with. [default: torch's choice]")
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads of the engine. [default: half of the cores]")
 @click.option("--name", callback=_checked_name, help="Stable name of this backend. [default: HOST:PORT]")
 @click.option(
     "--weight", type=click.FloatRange(0, 1000, min_open=True), default=1.0, show_default=True, help="Share of work."

@@ -14,7 +14,7 @@ TIMEOUT_S = 5.0
 def ask(admin: str, method: str, path: str) -> Any:
     """Ask the daemon; its decoded JSON. Raises `click.ClickException` with what went wrong, in words."""
     host, _, port = admin.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise click.UsageError(f"--admin: expected HOST:PORT, not {admin!r}")
     connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=TIMEOUT_S)
     try:
@@ -26,7 +26,9 @@ def ask(admin: str, method: str, path: str) -> Any:
     finally:
         connection.close()
     if answer.status != 200:
-        raise click.ClickException(body["error"]["message"])
+        said = body.get("error") if isinstance(body, dict) else None
+        message = said.get("message") if isinstance(said, dict) else None
+        raise click.ClickException(message or f"{admin} answered {answer.status}: that is no daemon's admin port")
     return body
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from balancer.errors import ConfigError
 
@@ -30,13 +31,23 @@ def _load_file(context: click.Context, parameter: click.Parameter, value: Path |
     if value is not None:
         from balancer.config import read_file
 
-        unset = {"config", "check_config", "help"}
-        known = [p.name for p in context.command.params if p.name and p.name not in unset]
+        unset = {"config", "check_config", "help", "version"}
+        known = {p.name: p for p in context.command.params if p.name and p.name not in unset}
         try:
-            context.default_map = read_file(value, known)
+            found = read_file(value, known)
         except ConfigError as error:
             raise click.UsageError(str(error)) from None
+        context.default_map = {name: _of_file(known[name], given) for name, given in found.items() if given is not None}
     return value
+
+
+def _of_file(parameter: click.Parameter, given: Any) -> Any:
+    """A value of the file as its option takes it: one value also where there may be several, never several for one."""
+    if parameter.multiple:
+        return given if isinstance(given, list) else [given]
+    if isinstance(given, list | dict):
+        raise click.UsageError(f"{(parameter.name or '').replace('_', '-')}: expected one value, not {given!r}")
+    return given
 
 
 _SECONDS = click.FloatRange(min=0)
@@ -97,7 +108,7 @@ def main(context: click.Context, /, check_config: bool, **options: Any) -> None:
     except ImportError as error:
         raise click.ClickException(f"{error.name} is missing: pip install 'llm-balancer[balancer]'") from None
     try:
-        config = _config(options)
+        config = _config(context, options)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
     if check_config:
@@ -106,19 +117,36 @@ def main(context: click.Context, /, check_config: bool, **options: Any) -> None:
     context.exit(run(config))
 
 
-def _config(options: dict[str, Any]) -> Any:
+_PRECEDENCE = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
+
+
+def _policy(context: click.Context, options: dict[str, Any]) -> str:
+    """The policy that the options name: all three ways of naming one are one setting, so a flag of one kind wins over
+    another kind in the file."""
+    named = {
+        name: name.replace("_", "-") if name != "policy" else options["policy"]
+        for name in ("round_robin", "least_connections", "policy")
+        if options[name]
+    }
+    for source in _PRECEDENCE:
+        chosen = {policy for name, policy in named.items() if context.get_parameter_source(name) is source}
+        if len(chosen) > 1:
+            raise ConfigError(f"policy: one at a time, not {' and '.join(sorted(chosen))}")
+        if chosen:
+            return chosen.pop()
+    return "least-connections"
+
+
+def _config(context: click.Context, options: dict[str, Any]) -> Any:
     """The flags as a checked `balancer.config.Config`."""
     from balancer.config import Config, parse_networks, read_token
     from balancer.routing.policies import POLICIES
 
     options.pop("config")
     token = read_token(options.pop("token_file"), os.environ)
-    named = options.pop("policy")
-    chosen = {name for name in ("round-robin", "least-connections") if options.pop(name.replace("-", "_"))}
-    chosen |= {named} if named is not None else set()
-    if len(chosen) > 1:
-        raise ConfigError(f"policy: one at a time, not {' and '.join(sorted(chosen))}")
-    policy = chosen.pop() if chosen else "least-connections"
+    policy = _policy(context, options)
+    for name in ("round_robin", "least_connections", "policy"):
+        del options[name]
     if policy not in POLICIES:
         raise ConfigError(f"policy: there is no {policy!r}; known are {', '.join(sorted(POLICIES))}")
     seconds = [name for name in options if name.endswith(("_timeout", "_ttl"))]

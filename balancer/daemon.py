@@ -189,13 +189,13 @@ class Daemon:
 
     def _tick(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
         """The only periodic timer: every room that has deadlines is told the time."""
+        loop.call_later(TICK_S, self._tick, loop, count + 1)  # first: whatever fails below, time goes on
         now = loop.time()
         for sweep in self._sweeps:
             sweep(now)
         if count % 2 == 0:
             for call in self._twice_a_second:
                 call()
-        loop.call_later(TICK_S, self._tick, loop, count + 1)
 
     def _say_ready(self, port: int, admin_port: int) -> None:
         config = self._config

@@ -34,7 +34,9 @@ class BlockingClient:
 
     @property
     def connected(self) -> bool:
-        """Whether another `ask` makes sense, as far as is known: a loss shows when the socket is used."""
+        """Whether another `ask` makes sense; looks at the socket, without waiting."""
+        if self._session.failure is None:
+            self._pump(0.0)
         return self._session.failure is None
 
     def ask(
@@ -67,18 +69,23 @@ class BlockingClient:
         self.close()
 
     def _pump(self, timeout_s: float | None = None) -> None:
-        """Wait for bytes and take them in. What goes wrong becomes the outcome of every answer."""
+        """Wait for bytes and take them in; 0 doesn't wait. What goes wrong becomes the outcome of every answer."""
+        timeout_s = self._silence_timeout_s if timeout_s is None else timeout_s
         try:
-            self._socket.settimeout(timeout_s or self._silence_timeout_s)
+            self._socket.settimeout(timeout_s)
             data = self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            pass  # only with a timeout of 0: nothing has arrived
         except TimeoutError:
-            self._lose(ConnectionLost(f"the balancer said nothing for {timeout_s or self._silence_timeout_s:g} s"))
+            self._lose(ConnectionLost(f"the balancer said nothing for {timeout_s:g} s", code="silence"))
         except OSError as error:
             self._lose(ConnectionLost(f"the connection broke: {reason(error)}"))
         else:
             if data:
                 self._session.receive(data, time.monotonic())
                 self._flush()
+                if self._session.failure is not None:
+                    self._socket.close()
             else:
                 self._lose(ConnectionLost("the balancer closed the connection"))
 
@@ -88,7 +95,7 @@ class BlockingClient:
 
     def _flush(self) -> None:
         data = self._session.bytes_to_send()
-        if data and self.connected:
+        if data and self._session.failure is None:
             try:
                 self._socket.settimeout(self._silence_timeout_s)
                 self._socket.sendall(data)

@@ -136,6 +136,8 @@ class Chat:
     def _connect(self) -> BlockingClient:
         """The connection, made anew where it was lost."""
         if self._client is None or not self._client.connected:
+            if self._client is not None:
+                self._terminal.line("the connection was lost; connecting again", "dim")
             options = self._options
             self._client = connect_sync(
                 options.host, options.port, key=options.key, connect_timeout_s=options.connect_timeout_s
@@ -151,6 +153,6 @@ class Chat:
         if isinstance(error, CannotConnect | BadReply):
             self._terminal.line("the next question tries again", "dim")
         elif isinstance(error, ConnectionLost):
-            self._terminal.line("the answer is not complete; the next question connects again", "dim")
+            self._terminal.line("the answer is not complete", "dim")
         elif isinstance(error, UnknownModel):
             self._terminal.line("/model NAME chooses one", "dim")

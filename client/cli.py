@@ -50,11 +50,14 @@ Exit codes:
 @click.option("--cache", type=click.Choice(sorted(CACHE_CONTROLS)), help="What the balancer's cache may do.")
 @click.option("--no-cache", is_flag=True, help="The same as --cache bypass.")
 @click.option(
-    "--key-env", metavar="NAME", default="LLM_KEY", show_default=True, help="Environment variable with the key."
+    "--key-env",
+    metavar="NAME",
+    default="LLM_BALANCER_KEY",
+    show_default=True,
+    help="Environment variable with the key.",
 )
 @click.option("--connect-timeout", type=click.FloatRange(0.1), default=5.0, show_default=True, metavar="SECONDS")
 @click.option("-v", "--verbose", is_flag=True, help="With -p: backend, cache and speed on standard error.")
-@click.version_option(package_name="llm-balancer")
 def main(
     host: str,
     port: int,

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from client.events import Done
 
-HISTORY_MAX_BYTES: Final = 256 << 10
-"""What is kept in any case; a line of the wire holds 1 MiB with all its escapes."""
+HISTORY_MAX_BYTES: Final = 160 << 10
+"""What is kept in any case: six times as much, if JSON must escape all of it, still fits into a line of the wire."""
 
 ROOM_FOR_ANSWER: Final = 0.25
 """The part of the context that a prompt leaves free."""

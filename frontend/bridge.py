@@ -97,10 +97,12 @@ class Bridge:
             self._answering = spawn(self._serve(message), name="bridge-answer")
 
     async def _stop(self) -> None:
-        if self._answer is not None:
-            await self._answer.cancel()  # its done still goes out, from `_serve`
-            return
         id, task = self._answering_id, self._answering
+        if self._answer is not None and task is not None:
+            await self._answer.cancel()
+            # Its end goes out from `_serve`; the page may have sent the next question right behind the stop.
+            await asyncio.wait([task], timeout=self._limits.write_max_s)
+            return
         await cancel(task)
         self._answering = self._answering_id = None
         await self._send(id, "done", {"finish_reason": "cancelled"})

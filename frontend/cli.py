@@ -35,7 +35,11 @@ class _Address(click.ParamType[tuple[str, int]]):
 @click.option("--balancer", type=_Address(), default="127.0.0.1:1234", show_default=True, help="Where to ask.")
 @click.option("--origin", "origins", multiple=True, metavar="URL", help="Another origin whose page may connect.")
 @click.option(
-    "--key-env", metavar="NAME", default="LLM_KEY", show_default=True, help="Environment variable with the key."
+    "--key-env",
+    metavar="NAME",
+    default="LLM_BALANCER_KEY",
+    show_default=True,
+    help="Environment variable with the key.",
 )
 @click.option("--max-browsers", default=200, show_default=True, type=click.IntRange(1), help="Connected at once.")
 @click.option(
@@ -48,7 +52,6 @@ class _Address(click.ParamType[tuple[str, int]]):
     type=click.FloatRange(0.01),
     help="Minutes until a quiet browser is let go.",
 )
-@click.version_option(package_name="llm-balancer")
 def main(
     host: str,
     port: int,

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import client  # noqa: E402 - the repository's own packages, also when they are not installed
+from balancer.admin_client import status_text  # noqa: E402
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
@@ -92,20 +94,6 @@ def _die_with_parent() -> None:
 def log_tail(name: str, lines: int = 15) -> str:
     text = (LOGS / f"{name}.log").read_text(errors="replace")
     return "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
-
-
-def check_ports(ports: dict[str, int]) -> None:
-    """Raise `DemoError` that names every port that is taken, and the option that chooses another."""
-    taken = []
-    for option, port in ports.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                taken.append(f"port {port} is taken (choose another with {option})")
-    if taken:
-        raise DemoError("\n".join(taken))
 
 
 def status(admin_port: int) -> dict[str, Any]:
@@ -187,9 +175,64 @@ class Tour:
 
     def _show_pool(self, title: str) -> None:
         say(f"\n── {title}", bold=True)
-        from balancer.admin_client import status_text
-
         say("\n".join(f"  {line}" for line in status_text(status(self._admin_port)).splitlines()[3:]))
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the demo's processes listen."""
+
+    balancer: int
+    admin: int
+    first_backend: int
+    web: int
+
+    def check(self) -> None:
+        """Raise `DemoError` that names every port that is taken, and the option that chooses another."""
+        wanted = [
+            ("--port", self.balancer),
+            ("--admin-port", self.admin),
+            ("--backend-port", self.first_backend),
+            ("--backend-port", self.first_backend + 1),
+            ("--web-port", self.web),
+        ]
+        taken = [f"port {port} is taken; choose another with {option}" for option, port in wanted if not is_free(port)]
+        if taken:
+            raise DemoError("\n      ".join(taken))
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def running(processes: Processes, ports: Ports, model: str, *, wait_for_cache: bool) -> Iterator[None]:
+    """All of the demo's processes, up and ready; gone afterwards."""
+    ports.check()
+    address = f"127.0.0.1:{ports.balancer}"
+    first, second = ports.first_backend, ports.first_backend + 1
+    say(f"starting the balancer on {address}, backends on {first} and {second} ...", dim=True)
+    try:
+        # A production balancer would rather skip the near tier than wait; here it shall be seen at work.
+        patient = ("--cache-wait-ms", "2000")
+        listen = ("--port", str(ports.balancer), "--admin-port", str(ports.admin))
+        processes.start("balancer", "balancer", *listen, *patient)
+        for name, port in (("backend-1", first), ("backend-2", second)):
+            serve = ("--name", name, "--model", model, "--threads", str(_threads()), "--balancer", address)
+            processes.start(name, "backend", str(port), *serve)
+        processes.start("web", "frontend", "--port", str(ports.web), "--balancer", address)
+        until("the backends", processes, lambda: len(alive(status(ports.admin))) == 2)
+        if wait_for_cache:
+            until("the embedder", processes, lambda: status(ports.admin)["cache"]["embedder"]["ready"])
+        yield
+    finally:
+        processes.stop()
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
@@ -211,61 +254,19 @@ def main(tour: bool, port: int, admin_port: int, backend_port: int, web_port: in
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     processes = Processes()
     try:
-        with running(processes, port, admin_port, backend_port, web_port, model, wait_for_cache=tour):
+        with running(processes, Ports(port, admin_port, backend_port, web_port), model, wait_for_cache=tour):
             if tour:
                 Tour(port, admin_port, processes).run()
                 say("\nEverything did what it should.", fg="green")
             else:
-                say(
-                    f"Web client: http://127.0.0.1:{web_port}   status: python -m balancer status   leave: .\n",
-                    dim=True,
-                )
-                chat = [sys.executable, "-m", "client", "127.0.0.1", str(port)]
-                subprocess.run(chat, cwd=ROOT, check=False)
+                say(f"web client: http://127.0.0.1:{web_port}", dim=True)
+                say(f"status:     .venv/bin/python -m balancer status --admin 127.0.0.1:{admin_port}\n", dim=True)
+                subprocess.run([sys.executable, "-m", "client", "127.0.0.1", str(port)], cwd=ROOT, check=False)
     except DemoError as error:
         click.echo(f"demo: {error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-@contextlib.contextmanager
-def running(
-    processes: Processes,
-    port: int,
-    admin_port: int,
-    backend_port: int,
-    web_port: int,
-    model: str,
-    *,
-    wait_for_cache: bool,
-) -> Iterator[None]:
-    """All of the demo's processes, up and ready; gone afterwards."""
-    check_ports(
-        {
-            "--port": port,
-            "--admin-port": admin_port,
-            "--backend-port": backend_port,
-            "--backend-port ": backend_port + 1,
-            "--web-port": web_port,
-        }
-    )
-    address = f"127.0.0.1:{port}"
-    try:
-        say(f"starting the balancer on {address}, backends on {backend_port} and {backend_port + 1} ...", dim=True)
-        # A production balancer would rather skip the near tier than wait; here it shall be seen at work.
-        patient = ("--cache-wait-ms", "2000")
-        processes.start("balancer", "balancer", "--port", str(port), "--admin-port", str(admin_port), *patient)
-        for number in (1, 2):
-            serving = ["backend", str(backend_port + number - 1), "--name", f"backend-{number}", "--model", model]
-            processes.start(f"backend-{number}", *serving, "--balancer", address, "--threads", str(_threads()))
-        processes.start("web", "frontend", "--port", str(web_port), "--balancer", address)
-        until("the backends", processes, lambda: len(alive(status(admin_port))) == 2)
-        if wait_for_cache:
-            until("the embedder", processes, lambda: status(admin_port)["cache"]["embedder"]["ready"])
-        yield
-    finally:
-        processes.stop()
 
 
 def _threads() -> int:

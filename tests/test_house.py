@@ -374,7 +374,7 @@ CHECKING_CALLS: Final = ("raises", "warns", "fail", "timeout", "wait_for", "run_
 
 
 def checks(node: ast.AST) -> bool:
-    if isinstance(node, ast.Assert):
+    if isinstance(node, ast.Assert) or (isinstance(node, ast.Raise) and "AssertionError" in ast.dump(node)):
         return True
     if not isinstance(node, ast.Call):
         return False

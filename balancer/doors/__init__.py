@@ -3,7 +3,7 @@
 * ``listener``    one port; the first bytes tell which protocol it is
 * ``native``      JSON lines; ``native_answer`` is its sink
 * ``openai``      HTTP
-* ``classic``     clients and backends of the text protocol
+* ``classic``     clients of the text protocol; ``classic_backend`` its servers
 * ``control``     registrations of backends
 * ``heartbeats``  their UDP beats
 * ``admin``       status, drain, purge, on a port of its own

@@ -20,6 +20,11 @@ def parse_ip(text: str) -> IPAddress:
     return mapped if mapped is not None else address
 
 
+def host_of(name: object) -> str:
+    """The address in a socket's ``peername`` or ``sockname``; empty, and so never allowed, once that is unknown."""
+    return str(name[0]) if isinstance(name, tuple) and name else ""
+
+
 def is_loopback(peer: str) -> bool:
     try:
         return parse_ip(peer).is_loopback
@@ -49,7 +54,8 @@ def why_not_dial(
         address, peer_address = parse_ip(backend), parse_ip(peer)
     except ValueError:
         return f"{backend!r} is no IP address"
-    if address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:
+    reserved = address.is_reserved and not address.is_loopback  # ::1 lies in a reserved block
+    if address.is_link_local or address.is_multicast or address.is_unspecified or reserved:
         return f"{address} is never a backend's address"
     if not 0 < port < 65536:
         return f"{port} is no port"

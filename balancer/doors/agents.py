@@ -76,9 +76,12 @@ class Agents:
 
     def register(self, spec: BackendSpec, key: bytes, link: AgentLink) -> Registered | Refused:
         """Take a backend into the pool; its lease lives as long as ``link``."""
+        before = self._registry.named(spec.name)
         found = self._registry.register(spec, self._clock.time(), key=key)
         if isinstance(found, Registered):
             self.apply(found.transitions)
+            if before is not None:  # the same process on a new connection changes no state, so nothing else tells
+                self._supersede(before.lease_id)
             self.counts["registrations"] += 1
             self._links[found.lease_id] = link
             models = ", ".join(model.name for model in spec.models)
@@ -160,11 +163,14 @@ class Agents:
         for transition in transitions:
             self._log(transition)
             if transition.new is None or transition.reason is Reason.RESTARTED:
-                link = self._links.pop(transition.lease_id, None)
-                if link is not None:
-                    link.expired() if transition.reason is Reason.FORGOTTEN else link.superseded()
+                self._supersede(transition.lease_id, expired=transition.reason is Reason.FORGOTTEN)
         if transitions:
             self._pool_changed(transitions)
+
+    def _supersede(self, lease_id: int, *, expired: bool = False) -> None:
+        link = self._links.pop(lease_id, None)
+        if link is not None:
+            link.expired() if expired else link.superseded()
 
     @staticmethod
     def _log(transition: Transition) -> None:

@@ -7,32 +7,27 @@ or from the networks that the operator names, as a tenant of their own.
 from __future__ import annotations
 
 import asyncio
-import socket
-import uuid
 from collections import deque
 from collections.abc import Collection
 from typing import cast
 
-from balancer.doors.addresses import IPNetwork, inside, is_loopback, parse_ip, why_not_dial
+from balancer.doors.addresses import IPNetwork, host_of, inside, is_loopback, parse_ip
 from balancer.doors.agents import Agents
 from balancer.doors.asking import make_request
+from balancer.doors.classic_backend import ClassicBackend
 from balancer.doors.clients import Clients
 from balancer.errors import Failure
 from balancer.exchange.exchange import Exchange
 from balancer.exchange.ports import Outcome
-from balancer.pool.backend import CLASSIC_MODEL, BackendSpec, ModelInfo
-from balancer.pool.transition import Refused
-from balancer.tasks import spawn
 from balancer.wire import classic
-from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.limits import PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event_data
 
 TENANT = "classic"
-SLOTS = 1
-"""A classic backend works on one prompt at a time."""
-HELLO_MAX_BYTES = 512
+HELLO_S = 10.0
+ANSWER_MAX_BYTES = 1 << 20
+"""An answer is gathered before it is written: a longer one is an error."""
 
 
 class ClassicConnection(asyncio.Protocol):
@@ -44,16 +39,22 @@ class ClassicConnection(asyncio.Protocol):
         self._allowed = allowed
         self._transport: asyncio.Transport | None = None
         self._hello = b""
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._timer = asyncio.get_running_loop().call_later(HELLO_S, self._transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         transport = self._transport
         assert transport is not None
         self._hello += data
-        peer = transport.get_extra_info("peername")[0]
-        if not (is_loopback(peer) or inside(parse_ip(peer), self._allowed)):
+        peer = host_of(transport.get_extra_info("peername"))
+        if not may_speak(peer, self._allowed):
             transport.write(classic.error_message("the text protocol is served from this machine only"))
             transport.close()
         elif self._hello.startswith(classic.CLIENT_HELLO):
@@ -66,11 +67,17 @@ class ClassicConnection(asyncio.Protocol):
 
     def _become(self, side: asyncio.Protocol, rest: bytes) -> None:
         transport, self._transport = self._transport, None
-        assert transport is not None
+        assert transport is not None and self._timer is not None
+        self._timer.cancel()
         transport.set_protocol(side)
         side.connection_made(transport)
         if rest:
             side.data_received(rest)
+
+
+def may_speak(peer: str, allowed: Collection[IPNetwork]) -> bool:
+    """Whether a classic peer at this address is served."""
+    return is_loopback(peer) or (peer != "" and inside(parse_ip(peer), allowed))
 
 
 class ClassicClient(asyncio.Protocol):
@@ -83,8 +90,10 @@ class ClassicClient(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._busy = False
         self._closing = False
+        self._write_paused = False
         self._write_timer: asyncio.TimerHandle | None = None
         self._text: list[str] = []
+        self._text_bytes = 0
 
     # --- asyncio.Protocol
 
@@ -113,11 +122,15 @@ class ClassicClient(asyncio.Protocol):
         self._clients.closed(self)
 
     def pause_writing(self) -> None:
+        self._write_paused = True
         self._write_timer = asyncio.get_running_loop().call_later(self._clients.limits.write_s, self._abort)
 
     def resume_writing(self) -> None:
+        self._write_paused = False
         if self._write_timer is not None:
             self._write_timer.cancel()
+        if not self._busy:
+            self._next()
 
     def keep_alive(self) -> None:
         """Plain text has no room for it."""
@@ -130,13 +143,13 @@ class ClassicClient(asyncio.Protocol):
     # --- prompts
 
     def _next(self) -> None:
-        if not self._waiting or self._transport is None:
+        if not self._waiting or self._transport is None or self._write_paused:
             self._busy = False
             if self._closing and self._transport is not None:
                 self._transport.close()
             return
         self._busy = True
-        self._text = []
+        self._text, self._text_bytes = [], 0
         try:
             prompt = self._waiting.popleft().decode().rstrip("\r\n")
         except UnicodeDecodeError:
@@ -165,9 +178,12 @@ class ClassicClient(asyncio.Protocol):
         """Plain text has no word for it."""
 
     def events(self, events: bytes) -> None:
-        for data in event_data(events):
-            if data != b"[DONE]":
-                self._text += [chunk_text(choice) for choice in parse_chunk(data).choices if choice.index == 0]
+        chunks = [parse_chunk(data) for data in event_data(events) if data != b"[DONE]"]
+        text = "".join(chunk_text(choice) for chunk in chunks for choice in chunk.choices if choice.index == 0)
+        self._text_bytes += len(text.encode())
+        if self._text_bytes > ANSWER_MAX_BYTES:
+            raise ValueError("more text than one answer may have")
+        self._text.append(text)
 
     def done(self, outcome: Outcome) -> None:
         # An empty answer would be no write at all, and the client would wait for ever.
@@ -175,126 +191,3 @@ class ClassicClient(asyncio.Protocol):
 
     def failed(self, failure: Failure) -> None:
         self._answer(classic.error_message(failure.message))
-
-
-class ClassicBackend(asyncio.Protocol):
-    """One backend's registration; its heartbeats follow on the same connection, whose end is a leave."""
-
-    def __init__(self, agents: Agents, allowed: Collection[IPNetwork]) -> None:
-        self._agents = agents
-        self._allowed = allowed
-        self._transport: asyncio.Transport | None = None
-        self._input = b""
-        self._registering = False
-        self._lease_id: int | None = None
-
-    # --- asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._input += data
-        if len(self._input) > HELLO_MAX_BYTES:
-            self._drop("more bytes than the protocol has")
-        elif self._lease_id is not None:
-            self._beats()
-        elif not self._registering:
-            self._register()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        if self._lease_id is not None:
-            self._agents.left(self._lease_id, self)
-
-    # --- messages
-
-    def _register(self) -> None:
-        try:
-            host, port, self._input = classic.parse_register(self._input)
-        except RemoteProtocolError as error:
-            self._refuse(error.message)
-            return
-        self._registering = True
-        spawn(self._resolve(host, port), name=f"register classic {host}:{port}")
-
-    async def _resolve(self, host: str, port: int) -> None:
-        if self._transport is None:
-            return
-        peer = self._transport.get_extra_info("peername")[0]
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            address = parse_ip(str(found[0][4][0]))
-        except (OSError, ValueError) as error:
-            self._refuse(f"{host}: {error}")
-            return
-        # A server that listens everywhere tends to register just that.
-        target = peer if address.is_unspecified else str(address)
-        agents = self._agents
-        refusal = why_not_dial(
-            target, port, peer=peer, allowed=self._allowed, own_port=agents.own_port, own_hosts=agents.own_hosts
-        )
-        if refusal is not None:
-            self._refuse(refusal)
-        elif self._transport is not None:
-            self._enter(target, port)
-
-    def _enter(self, host: str, port: int) -> None:
-        spec = BackendSpec(
-            name=f"classic-{host}:{port}",
-            kind="classic",
-            host=host,
-            port=port,
-            models=(ModelInfo(CLASSIC_MODEL),),
-            endpoints=frozenset({"completions"}),
-            slots=SLOTS,
-            engine="classic",
-            instance=uuid.uuid4().hex,
-            max_prompt_bytes=classic.PROMPT_MAX_BYTES,
-        )
-        found = self._agents.register(spec, b"", self)
-        if isinstance(found, Refused):
-            self._refuse(found.message)
-            return
-        self._lease_id = found.lease_id
-        if self._transport is not None:
-            self._transport.write(classic.REGISTERED)
-        self._beats()
-
-    def _beats(self) -> None:
-        """Whatever part of a beat is left over waits for the rest of it."""
-        assert self._lease_id is not None
-        try:
-            beats = classic.beats_in(self._input)
-        except RemoteProtocolError as error:
-            self._drop(error.message)
-            return
-        if beats:
-            self._input = b""
-            self._agents.heard(self._lease_id)
-
-    def _refuse(self, message: str) -> None:
-        if self._transport is not None:
-            peer = self._transport.get_extra_info("peername")[0]
-            self._agents.refused(peer, "a classic backend", "classic", message)
-            self._transport.write(classic.INVALID_REGISTER)
-            self._transport.close()
-
-    def _drop(self, why: str) -> None:
-        if self._transport is not None:
-            peer = self._transport.get_extra_info("peername")[0]
-            self._agents.refused(peer, "a classic backend", "classic_garbage", why)
-            self._transport.abort()
-
-    # --- AgentLink
-
-    def drain(self, draining: bool) -> None:
-        """A classic backend has no word for it; it simply gets no more prompts."""
-
-    def superseded(self) -> None:
-        self._lease_id = None
-        if self._transport is not None:
-            self._transport.abort()
-
-    def expired(self) -> None:
-        self.superseded()

@@ -10,6 +10,9 @@ from typing import Protocol
 from balancer.exchange.dispatcher import Dispatcher
 
 LOCAL_TENANT = "local"
+LINGER_S = 2.0
+"""After a refusal that ends a connection its input is read away so long: closing with input unread is a reset, and a
+client that is still sending might never see why."""
 
 
 @dataclass(frozen=True, slots=True)

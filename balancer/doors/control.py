@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from balancer.doors.addresses import is_loopback, why_not_dial
+from balancer.doors.addresses import host_of, is_loopback, why_not_dial
 from balancer.doors.agents import Agents
 from balancer.pool.backend import BackendSpec, ModelInfo
 from balancer.pool.transition import Refused, Registered
@@ -30,6 +30,7 @@ log = logging.getLogger("balancer.control")
 HANDSHAKE_S = 10.0
 RESOLVE_S = 5.0
 RETRY_REFUSED_S = 30.0
+_SHOWN_KIND_MAX = 40
 
 
 class ControlConnection(asyncio.Protocol):
@@ -41,6 +42,8 @@ class ControlConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._peer = ""
+        self._own = ""
+        """The balancer's address as this agent reached it."""
         self._register: Register | None = None
         self._register_line = b""
         self._nonce = ""
@@ -51,7 +54,8 @@ class ControlConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._peer = transport.get_extra_info("peername")[0]
+        self._peer = host_of(transport.get_extra_info("peername"))
+        self._own = host_of(transport.get_extra_info("sockname"))
         self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_S, self._transport.abort)
         keep_alive(self._transport)
 
@@ -85,7 +89,7 @@ class ControlConnection(asyncio.Protocol):
             self._proving = True
             self._prove(self._register, control.parse_fields(fields, Prove))
         else:
-            raise RemoteProtocolError("unexpected_message", f'"{kind}" was not expected here')
+            raise _unexpected(kind)
 
     def _prove(self, register: Register, prove: Prove) -> None:
         token = self._agents.token
@@ -109,7 +113,7 @@ class ControlConnection(asyncio.Protocol):
             peer=self._peer,
             allowed=self._agents.networks,
             own_port=self._agents.own_port,
-            own_hosts=self._agents.own_hosts,
+            own_hosts={*self._agents.own_hosts, self._own},
         )
         if refusal is not None:
             self._refuse("address_not_allowed", refusal)
@@ -144,7 +148,7 @@ class ControlConnection(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.close()
         else:
-            raise RemoteProtocolError("unexpected_message", f'"{kind}" was not expected here')
+            raise _unexpected(kind)
 
     # --- out
 
@@ -174,6 +178,10 @@ class ControlConnection(asyncio.Protocol):
             self._transport.close()
 
 
+def _unexpected(kind: str) -> RemoteProtocolError:
+    return RemoteProtocolError("unexpected_message", f"{kind[:_SHOWN_KIND_MAX]!r} was not expected here")
+
+
 def keep_alive(transport: asyncio.Transport) -> None:
     """Let the kernel notice a peer whose machine is gone: after half a minute of silence, three probes."""
     sock = transport.get_extra_info("socket")
@@ -186,7 +194,8 @@ def keep_alive(transport: asyncio.Transport) -> None:
 async def resolved_spec(register: Register) -> BackendSpec:
     """What the pool keeps of a registration. Raises `ValueError` or `OSError` for a URL that leads nowhere."""
     url = urlsplit(register.url)
-    if url.scheme not in ("http", "https") or not url.hostname or url.username is not None:
+    plain = register.url.isascii() and " " not in register.url and not url.query and not url.fragment
+    if url.scheme not in ("http", "https") or not url.hostname or url.username is not None or not plain:
         raise ValueError("expected http://HOST:PORT")
     port = url.port or (443 if url.scheme == "https" else 80)
     async with asyncio.timeout(RESOLVE_S):

@@ -34,7 +34,11 @@ class HeartbeatDoor:
             except OSError as error:  # what an earlier acknowledgement met: a port that is closed by now
                 log.debug("heartbeats: %s", error)
                 continue
-            acknowledgement = self._agents.beat(datagram, "udp")
+            try:
+                acknowledgement = self._agents.beat(datagram, "udp")
+            except Exception:
+                log.exception("a beat")  # whatever it was, the beats of all the others must still be heard
+                continue
             if acknowledgement is None:
                 continue
             try:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from balancer.doors.clients import Clients
+from balancer.doors.clients import LINGER_S, Clients
 from balancer.wire import http1, openai
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.http1 import HttpRequest, RequestDecoder
@@ -44,6 +44,7 @@ class HttpConnection(asyncio.Protocol):
         self._stage = ""
         self._unread: deque[HttpRequest] = deque()
         self._write_paused = False
+        self._refused = False
 
     # --- asyncio.Protocol
 
@@ -51,8 +52,11 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=UNSENT_MAX_BYTES)
         self._clients.opened(self)
+        self._watch()
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         try:
             requests = self._decoder.feed(data)
         except RemoteProtocolError as error:
@@ -65,6 +69,10 @@ class HttpConnection(asyncio.Protocol):
             self._abort()
             return
         self._answer_all()
+        if self._decoder.error is not None:
+            self._refuse(self._decoder.error)
+        elif requests:
+            self._stage = ""
         self._watch()
 
     def eof_received(self) -> bool:
@@ -102,13 +110,14 @@ class HttpConnection(asyncio.Protocol):
             content = http1.response(answer.status, answer.body, answer.headers, keep_alive=request.keep_alive)
             self._write(content if request.method != "HEAD" else content[: len(content) - len(answer.body)])
             if not request.keep_alive and self._transport is not None:
+                self._unread.clear()  # what comes behind the last request is not answered
                 self._transport.close()
 
     # --- time and errors
 
     def _watch(self) -> None:
         """Head, body and the pause between requests each have a deadline that bytes trickling in do not move."""
-        if self._write_paused or self._transport is None:
+        if self._write_paused or self._refused or self._transport is None:
             return
         limits = self._clients.limits
         if not self._decoder.in_message:
@@ -135,10 +144,12 @@ class HttpConnection(asyncio.Protocol):
         body = openai.error_body(error.message, "invalid_request_error", error.code)
         self._write(http1.response(error.status, body, keep_alive=False))
         if self._transport is not None:
-            self._transport.close()
+            self._refused = True
+            self._transport.write_eof()
+            self._set_timer("refused", LINGER_S)
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._refused:
             self._transport.write(data)
 
     def _abort(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import cast
 
 from balancer.doors.asking import make_request
-from balancer.doors.clients import ClientLimits, Clients
+from balancer.doors.clients import LINGER_S, ClientLimits, Clients
 from balancer.doors.native_answer import NativeAnswer, failure_line
 from balancer.errors import Failure, bad_request
 from balancer.wire import native
@@ -21,6 +21,10 @@ from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.limits import IN_FLIGHT_MAX, PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
 from balancer.wire.lines import LineDecoder
 from balancer.wire.native import Ask, BadLine, Cancel, Control, RequestId
+
+LEFT_CHECK_S = 0.25
+"""After a client closed its sending side. The first write to one that left is answered by a reset and the second
+fails: with the next regular one that makes less than a second."""
 
 
 class NativeConnection(asyncio.Protocol):
@@ -42,6 +46,7 @@ class NativeConnection(asyncio.Protocol):
         self._tenant = ""
         self._asked_last = False
         self._eof = False
+        self._refused = False
         self._write_paused = False
         self._write_timer: asyncio.TimerHandle | None = None
         self._line_timer: asyncio.TimerHandle | None = None
@@ -55,6 +60,8 @@ class NativeConnection(asyncio.Protocol):
         self._clients.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self._write_paused:
             self._held += data
             if len(self._held) > PIPELINED_MAX_BYTES:
@@ -73,8 +80,11 @@ class NativeConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._eof = True
+        if self._refused:
+            return False
         if not self._write_paused:
             self._end_of_input()
+        asyncio.get_running_loop().call_later(LEFT_CHECK_S, self.keep_alive)
         return True
 
     def _end_of_input(self) -> None:
@@ -99,6 +109,10 @@ class NativeConnection(asyncio.Protocol):
         self._write_paused = False
         if self._write_timer is not None:
             self._write_timer.cancel()
+            self._write_timer = None
+        if self._transport is None or self._transport.is_closing():
+            self._close()
+            return
         for answer in list(self._answers.values()):
             answer.resume()
         if self._held:
@@ -114,11 +128,14 @@ class NativeConnection(asyncio.Protocol):
         for timer in (self._write_timer, self._line_timer):
             if timer is not None:
                 timer.cancel()
+        self._forget_all()
+        self._clients.closed(self)
+
+    def _forget_all(self) -> None:
         self._unnamed.clear()
         for answer in list(self._answers.values()):
             answer.cancel()
         self._answers.clear()
-        self._clients.closed(self)
 
     # --- lines
 
@@ -191,12 +208,17 @@ class NativeConnection(asyncio.Protocol):
     # --- writing
 
     def write(self, data: bytes) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._refused:
             self._transport.write(data)
 
     def keep_alive(self) -> None:
-        """Called twice a second: a write is what tells whether the client is still there."""
-        if self._transport is not None and not self._write_paused and any(a.silent for a in self._answers.values()):
+        """Called twice a second: a write is what tells whether the client is still there.
+
+        One that closed its sending side may have left in the middle of an answer whose tokens come slowly, too.
+        """
+        if self._transport is None or self._write_paused:
+            return
+        if any(answer.silent or self._eof for answer in self._answers.values()):
             self._transport.write(native.KEEPALIVE)
 
     def over(self, id: RequestId) -> None:
@@ -239,12 +261,17 @@ class NativeConnection(asyncio.Protocol):
         self._refuse_and_close(RemoteProtocolError("line_timeout", message, status=408))
 
     def _refuse_and_close(self, error: RemoteProtocolError) -> None:
+        if self._transport is None or self._refused:
+            return
         self.write(failure_line(None, bad_request(error.message, error.code, error.status)))
-        self._close()
+        self._refused = True
+        self._forget_all()
+        self._transport.write_eof()
+        asyncio.get_running_loop().call_later(LINGER_S, self._close)
 
     def _close(self) -> None:
         """Close once all is written; a client that does not read it has as long as for any other write."""
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None:
             return
         self._transport.close()
         if self._write_timer is None:

@@ -15,6 +15,13 @@ from backend.errors import BackendError
 from balancer.wire import control, heartbeat
 
 
+async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Wait for what nothing announces."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
 class RecordingSink:
     """Keeps what an engine says; `done` is set at the end, `wait_pieces` at the n-th piece."""
 

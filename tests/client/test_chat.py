@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 from collections.abc import Callable, Iterable
 
@@ -83,25 +84,23 @@ def test_a_lost_connection_is_told_and_made_anew():
         _, out = chat(fake.port, ["break", "and now"])
         assert fake.connections == 2
     assert "half an ans\nerror: the balancer closed the connection" in out
-    assert "connects again" in out
+    assert "not complete\n\nthe connection was lost; connecting again" in out
     assert "and now\nb1" in out
 
 
-def test_a_balancer_that_restarted_between_questions_costs_one_clear_message():
-    with in_thread() as fake:
-        port = fake.port
+def test_a_balancer_that_restarted_between_questions_is_found_again():
+    with contextlib.ExitStack() as stack:
+        first = contextlib.ExitStack()
+        port = first.enter_context(in_thread()).port
 
         def restart() -> str:
-            first.__exit__(None, None, None)
-            second.__enter__()
+            first.close()
+            stack.enter_context(in_thread(port=port))
             return "two"
 
-        first, second = in_thread(), in_thread()
-        port = first.__enter__().port
-        second = in_thread(port=port)
         code, out = chat(port, ["one", restart, "three"])
-        second.__exit__(None, None, None)
     assert code == 0
+    assert "the connection was lost; connecting again\ntwo\nb1" in out
     assert "three\nb1" in out
 
 

@@ -93,7 +93,7 @@ class Person:
 def test_one_answer_from_an_option_and_from_a_pipe():
     with in_thread() as fake:
         plain = run("127.0.0.1", fake.port, "-p", "one two", "--model", "m", "--max-tokens", 5, "--no-cache")
-        piped = run("127.0.0.1", fake.port, stdin="from a\npipe\n", LLM_KEY="secret")
+        piped = run("127.0.0.1", fake.port, stdin="from a\npipe\n", LLM_BALANCER_KEY="secret")
         asks = fake.asks
         assert (plain.returncode, plain.stdout, plain.stderr) == (0, "one two\n", "")
         assert (piped.returncode, piped.stdout) == (0, "from a\npipe\n")

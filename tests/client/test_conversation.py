@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from balancer.wire.limits import LINE_MAX_BYTES
 from balancer.wire.native import ask_line
-from client.conversation import HISTORY_MAX_BYTES, Conversation, Turn, told
+from client.conversation import Conversation, Turn, told
 from client.events import done_from_fields
 
 
@@ -102,7 +102,7 @@ def test_history_fits_into_a_line_whatever_it_consists_of():
         talk.ask("\x1b" * 8_000)  # six bytes each as JSON, and no worse exists
         talk.answered("x")
     assert talk.turns
-    assert len(ask_line(1, {"messages": talk.messages})) <= max(LINE_MAX_BYTES, 6 * HISTORY_MAX_BYTES)
+    assert len(ask_line(1, {"messages": talk.messages})) <= LINE_MAX_BYTES
 
 
 def test_the_person_is_told_in_words():

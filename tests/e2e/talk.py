@@ -131,7 +131,7 @@ class Talk:
 
 def ask_line(prompt: str, id: Id = None, **fields: Any) -> bytes:
     named = {} if id is None else {"id": id}
-    return json.dumps({**named, "prompt": prompt, **fields}).encode() + b"\n"
+    return json.dumps({**named, "prompt": prompt, **fields}, ensure_ascii=False).encode() + b"\n"
 
 
 @asynccontextmanager

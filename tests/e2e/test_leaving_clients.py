@@ -38,6 +38,19 @@ async def test_who_leaves_in_mid_stream_frees_the_slot_and_disturbs_nobody(way: 
         assert load.idle
 
 
+async def test_who_leaves_between_two_slow_tokens_frees_the_slot() -> None:
+    """Fault 29: there is nothing to write to the client that would tell, for seconds."""
+    slow = ["--slots", "2", "--echo-delay-ms", "2500"]
+    async with pool(backends=[slow]) as (front, _), talk(front.port) as leaver, talk(front.port) as patient:
+        leaves, stays = leaver.ask("one two three four"), patient.ask("one two")
+        patient.half_close()
+        await leaver.begun(leaves)
+        leaver.close()
+        await freed(front, lambda status: status.in_flight == 1)
+        await patient.ended(stays)
+        assert stays.text == "one two"
+
+
 @pytest.mark.parametrize("way", LEAVE)
 async def test_who_leaves_before_the_first_token_frees_the_slot(way: str) -> None:
     """Fault 29, while the engine reads the prompt."""

@@ -113,6 +113,21 @@ async def test_stop_while_waiting_for_the_first_word(balancer, page):
         assert (await until_end(ws))[-1]["done"]["finish_reason"] == "cancelled"
 
 
+async def test_the_next_question_may_follow_a_stop_at_once(balancer, page):
+    async def script(x: FakeExchange) -> None:
+        await (endless(x) if x.last_user_text == "go" else echo(x))
+
+    balancer.script = script
+    async with connect(page.ws) as ws:
+        for id in range(1, 21, 2):
+            await ask(ws, id, "go")
+            await ws.recv()
+            await ws.send(json.dumps({"cancel": id}))
+            await ask(ws, id + 1, "next")
+            assert (await until_end(ws))[-1]["done"]["finish_reason"] == "cancelled"
+            assert (await until_end(ws))[-1]["done"]["finish_reason"] == "stop"
+
+
 async def test_leaving_ends_the_answer_at_the_balancer_too(balancer, page):
     balancer.script = endless
     async with connect(page.ws) as ws:

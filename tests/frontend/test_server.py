@@ -1,25 +1,38 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import signal
 import urllib.request
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from frontend.server import listen
-from tests.client.fake_balancer import in_thread
+from tests.client.fake_balancer import FakeExchange, in_thread
 from tests.frontend.served import process
 
 CANARY = "canary-7f3a"
 
 
-def test_sigterm_ends_it_with_0_while_a_browser_is_connected():
-    with in_thread() as fake, process(fake.port) as (page, running), connect(page.ws) as ws:
+def test_sigterm_ends_it_with_0_while_an_answer_runs():
+    async def endless(x: FakeExchange) -> None:
+        while True:
+            await x.text("tick ")
+            await asyncio.sleep(0.01)
+
+    with in_thread(endless) as fake, process(fake.port) as (page, running), connect(page.ws) as ws:
         ws.send('{"id":1,"question":"hi"}')
         ws.recv(10)
         running.send_signal(signal.SIGTERM)
         assert running.wait(20) == 0
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                ws.recv(10)
+        assert ws.close_code == 1012
+        assert fake.cancels == [1]
 
 
 def test_prompts_and_answers_are_never_logged(tmp_path):

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from balancer import errors
 from balancer.admission.queue import Waiter, WaitQueue
-from balancer.exchange.dispatcher import Dispatcher, Limits
+from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.ports import Receiver
+from balancer.exchange.timeline import Limits
 from balancer.pool.backend import BackendSpec
 from balancer.pool.load import Load
 from balancer.pool.registry import Registry
@@ -162,21 +163,19 @@ class SimBalancer:
         self._links.pop(lease_id, None)
         self.follow(self.registry.leave(lease_id, self._world.now))
 
-    def arrive(self, data: bytes) -> None:
+    def arrive(self, lease_id: int, sequence: int, data: bytes) -> None:
         """A datagram reaches the machine, whether its process runs or not."""
-        self._note(data)
+        self._note(lease_id, sequence)
         self.process.receive(self.process.incarnation, self.on_datagram, data)
 
-    def _note(self, data: bytes) -> None:
-        head = heartbeat.peek(data)
-        assert head is not None
-        if head.sequence > self.arrived.get(head.lease_id, (0, 0.0))[0]:
-            self.arrived[head.lease_id] = (head.sequence, self._world.now)
-
-    def on_line(self, data: bytes) -> None:
+    def on_line(self, lease_id: int, sequence: int, data: bytes) -> None:
         """A beat comes over the control connection."""
-        self._note(data)
+        self._note(lease_id, sequence)
         self.on_datagram(data)
+
+    def _note(self, lease_id: int, sequence: int) -> None:
+        if sequence > self.arrived.get(lease_id, (0, 0.0))[0]:
+            self.arrived[lease_id] = (sequence, self._world.now)
 
     def on_datagram(self, data: bytes) -> None:
         head = heartbeat.peek(data)

@@ -226,10 +226,9 @@ class Cluster:
                 client.end("connection lost")
 
     def _calm(self) -> None:
-        """All that went wrong ends."""
+        """All that went wrong ends; a link that is cut is whole again within 15 s."""
         self._thaw_balancer()
         for backend in self.backends:
-            backend.link.heal(self.world.now)
             self._thaw(backend)
             self._revive(backend)
             backend.stick(False)

@@ -27,8 +27,8 @@ class Host(Protocol):
     def on_hello(self, connection: Connection, challenge: Handler) -> None: ...
     def on_register(self, connection: Connection, link: Link, spec: BackendSpec, answer: Handler) -> None: ...
     def on_control_closed(self, connection: Connection) -> None: ...
-    def on_line(self, data: bytes) -> None: ...
-    def arrive(self, data: bytes) -> None: ...
+    def on_line(self, lease_id: int, sequence: int, data: bytes) -> None: ...
+    def arrive(self, lease_id: int, sequence: int, data: bytes) -> None: ...
 
 
 @dataclass
@@ -180,10 +180,11 @@ class SimBackend:
             ready=not (self.stuck and not self._jobs),
             draining=self.leaving,
         )
-        data = heartbeat.seal_beat(self._lease[1], self._lease[0], beat)
-        self._network.datagram(self.link, self._host.arrive, data)
+        lease_id, key = self._lease
+        sent = (lease_id, self._sequence, heartbeat.seal_beat(key, lease_id, beat))
+        self._network.datagram(self.link, self._host.arrive, *sent)
         if self.world.now - self._heard_at > UNHEARD_S:
-            self._control.send(1, self._host.on_line, data)
+            self._control.send(1, self._host.on_line, *sent)
 
     @property
     def idle(self) -> bool:

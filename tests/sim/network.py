@@ -30,10 +30,6 @@ class Link:
             self.cut_at = now
             self.cut_until = now + duration_s
 
-    def heal(self, now: float) -> None:
-        """What connections hold back still comes when the cut was to end."""
-        self.cut_until = min(self.cut_until, now)
-
 
 class Connection:
     """Ordered and reliable, with an end at each of two processes; it closes when either closes it or dies."""
@@ -105,11 +101,11 @@ class Network:
         for connection, end in list(self._open.get(process, {}).items()):
             connection.close(end)
 
-    def datagram(self, link: Link, arrive: Handler, data: bytes) -> None:
+    def datagram(self, link: Link, arrive: Handler, *args: Any) -> None:
         """Send it on its way, on which it may be lost, late or doubled."""
         rng = self.world.rng
         if not link.is_up(self.world.now) or rng.random() < link.loss:
             return
         for _ in range(2 if rng.random() < link.doubled else 1):
             delay_s = MAX_LATE_S if rng.random() < link.late else MAX_DELAY_S
-            self.world.after(delay_s * rng.random(), arrive, data)
+            self.world.after(delay_s * rng.random(), arrive, *args)

@@ -9,7 +9,7 @@ from backend.agent.identity import Identity
 from backend.agent.membership import Membership
 from backend.engines.base import EngineInfo, EngineLoad
 from balancer.wire.control import Refused
-from tests.backend.fakes import FakeBalancer
+from tests.backend.fakes import FakeBalancer, until
 
 IDENTITY = Identity(
     name="b-1",
@@ -25,7 +25,9 @@ IDENTITY = Identity(
 
 
 @contextlib.asynccontextmanager
-async def member(balancer: FakeBalancer, token: bytes = b"", load: EngineLoad | None = None) -> AsyncIterator[Membership]:
+async def member(
+    balancer: FakeBalancer, token: bytes = b"", load: EngineLoad | None = None
+) -> AsyncIterator[Membership]:
     membership = Membership(
         "127.0.0.1", balancer.port, IDENTITY, token=token, load=lambda: load or EngineLoad(), rng=Random(1)
     )
@@ -97,8 +99,7 @@ async def test_comes_back_quickly_after_a_restart_of_the_balancer() -> None:
     async with balancer, member(balancer) as membership:
         await balancer.until(lambda: bool(balancer.beats))
         await balancer.stop()
-        while membership.registered.is_set():
-            await asyncio.sleep(0.001)
+        await until(lambda: not membership.registered.is_set())
         await balancer.start()
         async with asyncio.timeout(5):
             await membership.registered.wait()

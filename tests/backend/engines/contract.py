@@ -1,0 +1,129 @@
+"""What every engine must do, whatever it generates with. An engine's test module subclasses `EngineContract`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from backend.engines.base import (
+    ChatPrompt,
+    Engine,
+    GenerationRequest,
+    Message,
+    Prompt,
+    Sampling,
+    TextPrompt,
+    Usage,
+)
+from tests.backend.fakes import RecordingSink
+
+PROMPT = TextPrompt("one two three four five six seven eight")
+
+
+async def generate(engine: Engine, prompt: Prompt = PROMPT, **sampling: Any) -> RecordingSink:
+    """Ask and wait for the end."""
+    sink = RecordingSink()
+    engine.submit(GenerationRequest(prompt=prompt, sampling=Sampling(**sampling)), sink)
+    async with asyncio.timeout(60):
+        await sink.done.wait()
+    return sink
+
+
+class EngineContract:
+    """A subclass gives a fixture ``engine``: started, with at least 4 slots and a context of at least 64 tokens."""
+
+    async def test_an_answer_starts_comes_in_pieces_and_ends_with_reason_and_usage(self, engine: Engine) -> None:
+        sink = await generate(engine, max_tokens=5, ignore_eos=True)
+        assert sink.error is None
+        assert sink.prompt_token_ids
+        assert sink.text
+        assert sink.last.finish_reason == "length"
+        assert sink.last.usage == Usage(len(sink.prompt_token_ids), 5)
+        assert len(sink.token_ids) == 5
+        assert all(piece.finish_reason is None and piece.usage is None for piece in sink.pieces[:-1])
+
+    async def test_nothing_comes_before_submit_returns(self, engine: Engine) -> None:
+        sink = RecordingSink()
+        engine.submit(GenerationRequest(prompt=PROMPT, sampling=Sampling(max_tokens=1)), sink)
+        assert sink.prompt_token_ids is None
+        assert not sink.pieces
+        await asyncio.wait_for(sink.done.wait(), 60)
+
+    async def test_at_temperature_0_the_same_request_has_the_same_answer(self, engine: Engine) -> None:
+        one, two = [await generate(engine, max_tokens=8, temperature=0.0) for _ in range(2)]
+        assert (one.text, one.token_ids) == (two.text, two.token_ids)
+
+    async def test_a_conversation_is_answered(self, engine: Engine) -> None:
+        prompt = ChatPrompt((Message("system", "be brief"), Message("user", "tell me a story")))
+        sink = await generate(engine, prompt, max_tokens=4, ignore_eos=True)
+        assert sink.error is None
+        assert sink.last.usage is not None
+        assert sink.last.usage.completion_tokens == 4
+
+    async def test_requests_run_side_by_side(self, engine: Engine) -> None:
+        alone = [await generate(engine, max_tokens=4 + n, temperature=0.0, ignore_eos=True) for n in range(4)]
+        together = await asyncio.gather(
+            *(generate(engine, max_tokens=4 + n, temperature=0.0, ignore_eos=True) for n in range(4))
+        )
+        assert [sink.token_ids for sink in together] == [sink.token_ids for sink in alone]
+        assert [sink.text for sink in together] == [sink.text for sink in alone]
+
+    async def test_a_stop_string_ends_the_answer_before_it(self, engine: Engine) -> None:
+        whole = (await generate(engine, max_tokens=8, temperature=0.0, ignore_eos=True)).text
+        stop = whole[len(whole) // 2 : len(whole) // 2 + 3]
+        sink = await generate(engine, max_tokens=8, temperature=0.0, ignore_eos=True, stop=(stop,))
+        assert sink.text == whole[: whole.index(stop)]
+        assert sink.last.finish_reason == "stop"
+
+    async def test_a_cancel_ends_it_within_one_token(self, engine: Engine) -> None:
+        sink = RecordingSink()
+        request = GenerationRequest(prompt=PROMPT, sampling=Sampling(max_tokens=50, ignore_eos=True, temperature=0.0))
+        generation = engine.submit(request, sink)
+        sink.on_piece = lambda: generation.cancel() if len(sink.pieces) == 3 else None
+        await asyncio.wait_for(sink.done.wait(), 60)
+        assert sink.last.finish_reason == "cancelled"
+        assert len(sink.pieces) <= 5
+
+    async def test_a_cancel_before_the_first_token_ends_it_too(self, engine: Engine) -> None:
+        sink = RecordingSink()
+        engine.submit(GenerationRequest(prompt=PROMPT), sink).cancel()
+        await asyncio.wait_for(sink.done.wait(), 60)
+        assert sink.last.finish_reason == "cancelled"
+        assert not sink.text
+
+    async def test_a_prompt_that_fills_the_context_is_refused_by_name(self, engine: Engine) -> None:
+        sink = await generate(engine, TextPrompt("word " * engine.info.max_model_len))
+        assert sink.error is not None
+        assert (sink.error.status, sink.error.code) == (400, "context_length_exceeded")
+        assert str(engine.info.max_model_len) in sink.error.message
+
+    async def test_more_tokens_than_the_context_holds_are_cut_to_it(self, engine: Engine) -> None:
+        prompt = TextPrompt(" ".join(["a"] * (engine.info.max_model_len // 4)))
+        sink = await generate(engine, prompt, max_tokens=10**9, ignore_eos=True)
+        assert sink.last.finish_reason == "length"
+        assert sink.last.usage is not None
+        assert sink.last.usage.prompt_tokens + sink.last.usage.completion_tokens == engine.info.max_model_len
+
+    async def test_the_load_is_told_and_ends_at_nothing(self, engine: Engine) -> None:
+        idle = engine.load()
+        assert (idle.running, idle.waiting, idle.ms_since_step) == (0, 0, 0)
+        sink = RecordingSink()
+        engine.submit(GenerationRequest(prompt=PROMPT, sampling=Sampling(max_tokens=6, ignore_eos=True)), sink)
+        assert engine.load().running + engine.load().waiting == 1
+        assert not engine.load().stuck
+        await asyncio.wait_for(sink.wait_pieces(1), 60)
+        assert engine.load().kv_tokens_used > 0
+        await asyncio.wait_for(sink.done.wait(), 60)
+        await generate(engine, max_tokens=1)
+        done = engine.load()
+        assert (done.running, done.waiting, done.kv_tokens_used, done.ms_since_step) == (0, 0, 0, 0)
+        assert done.tokens_per_s > 0
+        assert done.kv_tokens_total >= engine.info.max_model_len
+
+    async def test_closing_ends_what_runs_as_cancelled(self, engine: Engine) -> None:
+        sink = RecordingSink()
+        engine.submit(GenerationRequest(prompt=PROMPT, sampling=Sampling(ignore_eos=True)), sink)
+        await asyncio.wait_for(sink.wait_pieces(1), 60)
+        await engine.close()
+        assert sink.done.is_set()
+        assert sink.last.finish_reason in ("cancelled", "length")

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from balancer.exchange.journal import COMPACT_BYTES, TEXT_MAX_BYTES, Journal
+from balancer.wire.sse import event
+from tests.fakes import last_events, text_events
+
+
+def journal_of(*events: bytes) -> Journal:
+    journal = Journal()
+    for piece in events:
+        journal.add(piece)
+    return journal
+
+
+def test_an_answer_is_read_back_from_its_events() -> None:
+    answer = journal_of(text_events("Once ", "upon"), text_events(" a time"), last_events(completion_tokens=4)).answer()
+    assert answer is not None
+    assert (answer.text, answer.finish_reason, answer.model) == ("Once upon a time", "stop", "m")
+    assert (answer.prompt_tokens, answer.completion_tokens, answer.plain) == (3, 4, True)
+
+
+def test_an_answer_that_did_not_end_has_no_finish_reason() -> None:
+    answer = journal_of(text_events("Once")).answer()
+    assert answer is not None
+    assert answer.finish_reason is None
+    assert answer.prompt_tokens is None
+
+
+def test_raw_events_are_compacted_as_they_come() -> None:
+    journal = Journal()
+    piece = text_events("word ")
+    for _ in range(2000):
+        journal.add(piece)
+        assert journal.size_bytes < COMPACT_BYTES + len(piece) + 2000 * 5
+    answer = journal.answer()
+    assert answer is not None
+    assert answer.text == "word " * 2000
+
+
+def test_an_answer_beyond_the_bound_is_let_go() -> None:
+    journal = Journal()
+    piece = text_events("x" * 10_000)
+    for _ in range(TEXT_MAX_BYTES // 10_000 + 3):
+        journal.add(piece)
+    assert journal.answer() is None
+    assert journal.size_bytes == 0
+    journal.add(piece)
+    assert journal.size_bytes == 0
+
+
+def test_what_is_more_than_text_cannot_be_told_again() -> None:
+    tools = event(b'{"model":"m","choices":[{"index":0,"delta":{"tool_calls":[{"index":0}]}}]}')
+    answer = journal_of(text_events("x"), tools, last_events()).answer()
+    assert answer is not None
+    assert not answer.plain
+
+
+def test_events_that_cannot_be_read_are_not_plain() -> None:
+    answer = journal_of(event(b"{nonsense"), last_events()).answer()
+    assert answer is not None
+    assert not answer.plain

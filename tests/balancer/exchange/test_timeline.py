@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from balancer.cache.entry import entry_for
+from balancer.cache.keys import derive
+from balancer.exchange.state import State
+from balancer.exchange.timeline import Limits, Timeline
+
+LIMITS = Limits(first_token_s=10.0, between_tokens_s=3.0)
+
+
+def a_timeline() -> Timeline:
+    return Timeline(began_at=100.0, ends_at=160.0, leased_at=102.0, first_at=104.0, heard_at=105.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "now", "owes"),
+    [
+        (State.ASKING, 111.9, None),
+        (State.ASKING, 112.0, "first token"),
+        (State.STREAMING, 107.9, None),
+        (State.STREAMING, 108.0, "further token"),
+        (State.QUEUED, 1000.0, None),
+    ],
+)
+def test_a_backend_is_late_by_the_state_of_the_exchange(state: State, now: float, owes: str | None) -> None:
+    late = a_timeline().backend_late(state, "gpu", LIMITS, now)
+    assert (late.message if late else None) == (
+        owes and f"backend gpu gave no {owes} within {10 if owes == 'first token' else 3} s"
+    )
+
+
+def test_the_deadline_is_told_as_the_time_the_client_gave() -> None:
+    assert a_timeline().deadline_passed().message == "not done within 60 s"
+
+
+def test_an_outcome_counts_from_the_arrival() -> None:
+    outcome = a_timeline().answered("m", "gpu", "miss", 2, 109.0)
+    assert (outcome.queue_s, outcome.ttft_s, outcome.total_s) == (2.0, 4.0, 9.0)
+    assert (outcome.backend, outcome.attempts, outcome.entry) == ("gpu", 2, None)
+
+
+def test_a_cached_outcome_names_the_backend_that_made_it_and_took_no_attempt() -> None:
+    keys = derive({"prompt": "hello"}, tenant="t", model="m", endpoint="completions")
+    entry = entry_for(
+        keys,
+        text="hi",
+        finish_reason="stop",
+        answered_by="m",
+        backend="gpu",
+        prompt_tokens=1,
+        completion_tokens=1,
+        now=90.0,
+    )
+    outcome = Timeline(100.0, 160.0).cached("m", entry, "semantic", 0.97, 101.0)
+    assert (outcome.backend, outcome.cache, outcome.similarity, outcome.age_s) == ("gpu", "semantic", 0.97, 11.0)
+    assert (outcome.attempts, outcome.entry) == (0, entry.id)

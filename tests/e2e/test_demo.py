@@ -1,0 +1,64 @@
+"""The demo as a newcomer runs it, with the model that needs no torch; the embedder is the real one."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = [sys.executable, str(ROOT / "scripts" / "demo.py"), "--model", "echo"]
+TIMEOUT_S = 150
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def neighbouring_ports() -> int:
+    """A free port whose successor is free, too."""
+    while True:
+        (port,) = free_ports(1)
+        with socket.socket() as probe:
+            if port < 65535 and probe.connect_ex(("127.0.0.1", port + 1)) != 0:
+                return port
+
+
+def options() -> list[str]:
+    port, admin, web = free_ports(3)
+    return [
+        *("--port", str(port), "--admin-port", str(admin)),
+        *("--backend-port", str(neighbouring_ports()), "--web-port", str(web)),
+    ]
+
+
+@pytest.mark.torch
+@pytest.mark.timeout(TIMEOUT_S + 30)
+def test_the_tour_shows_what_it_promises_and_leaves_nothing_running() -> None:
+    pytest.importorskip("sentence_transformers")
+    chosen = options()
+    tour = subprocess.run([*DEMO, "--tour", *chosen], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert tour.returncode == 0, tour.stdout + tour.stderr
+    for part in ("cache miss", "cache exact", "cache semantic (similarity 0.99", "backend-1 is killed"):
+        assert part in tour.stdout
+    pool_now = tour.stdout.rpartition("The pool now")[2]
+    assert "backend-2  alive" in pool_now
+    assert "backend-1" not in pool_now
+    for port in chosen[1::2]:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", int(port))) != 0, f"something still listens on {port}"
+
+
+def test_a_taken_port_is_named_with_the_option_that_chooses_another() -> None:
+    chosen = options()
+    with socket.create_server(("127.0.0.1", int(chosen[1]))):
+        demo = subprocess.run([*DEMO, "--tour", *chosen], capture_output=True, text=True, timeout=60, check=False)
+    assert demo.returncode == 1
+    assert f"port {chosen[1]} is taken; choose another with --port" in demo.stderr
