@@ -116,9 +116,13 @@ class Chat:
         return True
 
     def _show(self, answer: BlockingAnswer) -> None:
+        started = False
         for event in answer.events():
             if isinstance(event, Text):
-                self._terminal.write(event.text)
+                # Models begin with a space or blank lines, to go on from the prompt; here they only look odd.
+                text = event.text if started else event.text.lstrip()
+                started = started or text != ""
+                self._terminal.write(text)
             elif isinstance(event, Queued):
                 self._terminal.line(f"waiting for a backend, position {event.position}", "dim")
 

@@ -44,7 +44,6 @@ NO_TEST_OF_ITS_OWN: Final = {
     "frontend/__main__.py": "two lines; tests/e2e starts it as a process",
     "balancer/wire/limits.py": "numbers only; each is tested where it is enforced",
     "frontend/limits.py": "numbers only; each is tested where it is enforced",
-    "balancer/exchange/ports.py": "protocols only; each implementation has its test",
 }
 LONG_FILES: Final = {
     "backend/storyteller/plots.py": "a table of sentences, no logic: splitting it would only hide how long it is",

@@ -94,6 +94,11 @@ class WaitQueue:
             else:
                 blocked.add(waiter.need)
 
+    def postpone(self, seconds: float) -> None:
+        """Move all deadlines: time passed in which nobody could be served."""
+        for waiter in self._waiters:
+            waiter.deadline += seconds
+
     def expired(self, now: float) -> list[Waiter]:
         """Take out and return those whose deadline has passed."""
         late = [waiter for waiter in self._waiters if waiter.deadline <= now]

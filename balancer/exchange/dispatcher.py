@@ -128,8 +128,7 @@ class Dispatcher:
 
     def retry_after_s(self) -> float:
         """An estimate of when a slot may be free: what waits, at the pace at which exchanges end, over all slots."""
-        ledger = self.registry.ledger
-        slots = sum(ledger.slots[backend.index] for backend in self.registry.view.backends) or 1
+        slots = int(self.registry.ledger.slots_np.sum()) or 1
         estimate = (len(self.queue) + 1) * self._seconds_per_exchange / slots
         return round(min(max(estimate, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S), 1)
 
@@ -157,22 +156,24 @@ class Dispatcher:
 
     def pool_changed(self, transitions: Iterable[Transition]) -> None:
         """End the exchanges of backends that are gone, and see whether others can start."""
-        changed = False
         for transition in transitions:
-            changed = True
             if transition.ends_exchanges:
                 for exchange in list(self._active):
                     if exchange.runs_on(transition.index, transition.generation):
                         exchange.backend_lost()
-        if changed:
-            self.queue.pump()
+        self.queue.pump()
 
     def _slot_freed(self, index: int) -> None:
         if len(self.queue):
             self.queue.pump()
 
     def advance(self, now: float) -> None:
-        """Every tick: deadlines, and backends that are no longer avoided."""
+        """Every tick, after the registry: deadlines, and backends that are no longer avoided."""
+        if self.registry.stall_s:
+            # This process stood still: what its peers said meanwhile is not read yet, so they are late in nothing.
+            self.queue.postpone(self.registry.stall_s)
+            for exchange in self._active:
+                exchange.times.postpone(self.registry.stall_s)
         for waiter in self.queue.expired(now):
             waiter.expire(now)
         for exchange in list(self._active):

@@ -42,7 +42,7 @@ class Exchange:
     # fmt: off
     __slots__ = (
         "_attempts", "_call", "_embedding", "_excluded", "_hub", "_journal", "_keys", "_last_failure", "_lease",
-        "_paused", "_queue_until", "_sink", "_times", "_waiter", "model", "request", "state",
+        "_paused", "_queue_until", "_sink", "_waiter", "model", "request", "state", "times",
     )
     # fmt: on
 
@@ -52,7 +52,7 @@ class Exchange:
         self.request = request
         self.model = model
         self.state = State.ARRIVED
-        self._times = Timeline(now, ends_at)
+        self.times = Timeline(now, ends_at)
         self._keys: CacheKeys | None = None
         self._embedding: Embedding | None = None
         self._waiter: Waiter | None = None
@@ -81,7 +81,7 @@ class Exchange:
     def resume(self) -> None:
         if self._paused:
             self._paused = False
-            self._times.heard_at = self._hub.clock.time()
+            self.times.heard_at = self._hub.clock.time()
             if self._call is not None:
                 self._call.resume()
 
@@ -126,7 +126,7 @@ class Exchange:
         """Answer from the cache: the entry's text as events, like any other answer."""
         self.state = step(self.state, Event.HIT)
         self._sink.events(entry_events(entry, self.request, self.model, self._hub.unix_time()))
-        outcome = self._times.cached(self.model, entry, kind, similarity, self._hub.clock.time())
+        outcome = self.times.cached(self.model, entry, kind, similarity, self._hub.clock.time())
         self._hub.ended(self, outcome, None)
         self._sink.done(outcome)
 
@@ -144,7 +144,7 @@ class Exchange:
                 self.fail(self._last_failure or self._nobody(found.reason))
                 return
         if self._queue_until is None:  # set once: backends that answer 429 over and over do not begin the wait anew
-            self._queue_until = min(hub.clock.time() + hub.limits.queue_s, self._times.ends_at)
+            self._queue_until = min(hub.clock.time() + hub.limits.queue_s, self.times.ends_at)
         too_long_for_classic = request.prompt_bytes > classic.PROMPT_MAX_BYTES
         self._waiter = Waiter(
             serve=self._serve_waiter,
@@ -191,15 +191,15 @@ class Exchange:
         self.state = step(self.state, Event.LEASE)
         self._lease = lease
         self._attempts += 1
-        self._times.leased_at = self._times.heard_at = self._hub.clock.time()
+        self.times.leased_at = self.times.heard_at = self._hub.clock.time()
         self._call = self._hub.upstreams[lease.spec.kind].ask(lease.spec, self.request, self.model, self)
         if self._paused:
             self._call.pause()
 
     def on_events(self, events: bytes) -> None:
-        self._times.heard_at = now = self._hub.clock.time()
+        self.times.heard_at = now = self._hub.clock.time()
         if self.state is State.ASKING:
-            self._times.first_at = now
+            self.times.first_at = now
         try:
             self._sink.events(events)
         except ValueError as error:
@@ -218,7 +218,7 @@ class Exchange:
         assert self._lease is not None
         cache, request, now = self._hub.cache, self.request, self._hub.clock.time()
         part = "off" if cache is None else "bypass" if request.cache == "bypass" else "miss"
-        outcome = self._times.answered(self.model, self._backend, part, self._attempts, now)
+        outcome = self.times.answered(self.model, self._backend, part, self._attempts, now)
         if cache is not None and self._keys is not None and (answer := self._journal.answer()) is not None:
             cache.store(request, self._keys, answer, outcome.backend, self._embedding)
         self.state = step(self.state, Event.END)
@@ -269,10 +269,10 @@ class Exchange:
         """Called every tick: has any of this exchange's deadlines passed?"""
         if not self.state.live:
             return  # it ended while the same tick looked at another one
-        if now >= self._times.ends_at:
-            self.fail(self._times.deadline_passed())
+        if now >= self.times.ends_at:
+            self.fail(self.times.deadline_passed())
         elif self._call is not None and not self._paused:
-            late = self._times.backend_late(self.state, self._backend, self._hub.limits, now)
+            late = self.times.backend_late(self.state, self._backend, self._hub.limits, now)
             if late is not None:
                 self._give_up(late)
 
@@ -284,10 +284,10 @@ class Exchange:
     def _queue_expired(self, now: float) -> None:
         """Its time in the queue is over; the queue has let go of it."""
         self._waiter = None
-        if now >= self._times.ends_at:
-            self.fail(self._times.deadline_passed())
+        if now >= self.times.ends_at:
+            self.fail(self.times.deadline_passed())
         else:
-            self.fail(errors.queue_timeout(now - self._times.began_at, self._hub.retry_after_s()))
+            self.fail(errors.queue_timeout(now - self.times.began_at, self._hub.retry_after_s()))
 
     # --- endings
 

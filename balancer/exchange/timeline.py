@@ -33,6 +33,12 @@ class Timeline:
     heard_at: float = 0.0
     """The last sign of the backend."""
 
+    def postpone(self, seconds: float) -> None:
+        """Move all deadlines."""
+        self.ends_at += seconds
+        self.leased_at += seconds
+        self.heard_at += seconds
+
     def deadline_passed(self) -> Failure:
         return errors.deadline_passed(self.ends_at - self.began_at)
 

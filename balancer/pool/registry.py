@@ -180,6 +180,15 @@ class Registry:
         member.detector.operator_drains(False)
         return self._moved(member, old, Reason.UNDRAIN, now)
 
+    def agent_drain(self, lease_id: int, wanted: bool, now: float) -> tuple[Transition, ...]:
+        """The backend's own wish, between two beats that would say the same; it ends with the lease."""
+        member = self._by_lease.get(lease_id)
+        if member is None:
+            return ()
+        old = member.state
+        member.detector.agent_drains(wanted)
+        return self._moved(member, old, _reason(old, member.state), now)
+
     def advance(self, now: float) -> tuple[Transition, ...]:
         """Let time pass; to be called every `tick_s`. A longer gap was this process's own stall and kills nobody."""
         self.stall_s = stall_s = self._stall.tick(now)

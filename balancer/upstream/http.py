@@ -6,6 +6,7 @@ that merely ends is broken, since clients could not tell it from a short answer.
 
 from __future__ import annotations
 
+import math
 from urllib.parse import urlsplit
 
 from balancer import errors
@@ -188,6 +189,7 @@ def _is_done(events: bytes) -> bool:
 
 def _retry_after_s(headers: dict[bytes, bytes]) -> float:
     try:
-        return min(max(float(headers.get(b"retry-after", b"1")), 0.0), 120.0)
+        seconds = float(headers.get(b"retry-after", b"1"))
     except ValueError:
         return 1.0  # an HTTP date: nobody sends one with a 429 that lasts seconds
+    return min(max(seconds, 0.0), 120.0) if not math.isnan(seconds) else 1.0

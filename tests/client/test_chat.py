@@ -148,6 +148,17 @@ def test_a_place_in_the_queue_is_shown():
     assert "waiting for a backend, position 2\nhi\n" in out
 
 
+def test_the_blank_start_of_an_answer_is_not_shown_and_still_kept():
+    async def script(x: FakeExchange) -> None:
+        await x.text("\n\n", " Once", " upon\n\na time")
+        await x.done()
+
+    with in_thread(script) as fake:
+        _, out = chat(fake.port, ["begin", "go on"])
+        assert contents(fake.asks[1])[1] == "\n\n Once upon\n\na time"
+    assert "\n\nOnce upon\n\na time\nb1" in out
+
+
 def test_ctrl_c_at_the_prompt_hints_and_twice_leaves():
     with in_thread() as fake:
         code, out = chat(fake.port, [KeyboardInterrupt, "hi", KeyboardInterrupt, KeyboardInterrupt, "never"])

@@ -71,6 +71,10 @@ class Wire:
                 await self._reader.read()
         self._engine.cancelled.set()
 
+    async def until_read(self) -> None:
+        """The test says that the client has what was sent so far."""
+        await self._engine.read_by_client.wait()
+
 
 class FakeEngine:
     """Listens on ``port``; ``asked`` are the bodies of the requests that came."""
@@ -80,6 +84,7 @@ class FakeEngine:
         self.port = 0
         self.asked: list[dict[str, Any]] = []
         self.cancelled = asyncio.Event()
+        self.read_by_client = asyncio.Event()
 
     @property
     def url(self) -> str:

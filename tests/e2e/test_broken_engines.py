@@ -71,7 +71,9 @@ async def ends_without_a_finish(body: dict[str, Any], wire: Wire) -> None:
 
 
 async def tells_an_error_inside(body: dict[str, Any], wire: Wire) -> None:
-    await wire.send(HEAD + chunk(event("so") + event(" far") + b'data: {"error":{"message":"out of memory"}}\n\n'))
+    await wire.send(HEAD + chunk(event("so") + event(" far")))
+    await wire.until_read()
+    await wire.send(chunk(b'data: {"error":{"message":"out of memory"}}\n\n'))
 
 
 async def is_full(body: dict[str, Any], wire: Wire) -> None:
@@ -119,7 +121,13 @@ async def test_when_every_engine_fails_two_attempts_are_the_most_and_the_error_i
 async def test_what_fails_after_the_first_byte_is_an_error_and_never_replayed(front: Balancer, bad: Script) -> None:
     """Faults 18 and 21: never a clean end; the other engine hears nothing of it."""
     async with engines(front, bad, well) as (model, (broken, healthy)):
-        answers = [await ask(front.port, "how is it", model=model) for _ in range(2)]
+        answers = []
+        for _ in range(2):
+            async with talk(front.port) as connection:
+                answers.append(connection.ask("how is it", model=model))
+                await connection.begun(answers[-1])
+                broken.read_by_client.set()
+                await connection.ended(answers[-1])
         (cut,) = [answer for answer in answers if answer.error is not None]
         assert "so far".startswith(cut.text) and cut.code in ("backend_failed", "backend_timeout")
         assert (len(broken.asked), len(healthy.asked)) == (1, 1)

@@ -67,7 +67,12 @@ async def test_a_request_made_while_a_step_runs_is_not_lost(delay_ms: float) -> 
     engine = EchoEngine(delay_ms=delay_ms)
     first, second = RecordingSink(), RecordingSink()
     request = GenerationRequest(prompt=TextPrompt("a b"), sampling=Sampling())
-    first.on_piece = lambda: engine.submit(request, second) and None if len(first.pieces) == 1 else None
+
+    def submit_second() -> None:
+        if len(first.pieces) == 1:
+            engine.submit(request, second)
+
+    first.on_piece = submit_second
     engine.submit(request, first)
     await asyncio.wait_for(first.done.wait(), 5)
     await asyncio.wait_for(second.done.wait(), 5)

@@ -10,7 +10,8 @@ words = st.text("abc ", min_size=1, max_size=4)
 
 def run(stops: tuple[str, ...], tokens: list[str]) -> tuple[str, list[int], bool]:
     """Text, ids and whether it stopped; after every release the text is exactly that of the ids."""
-    scanner, text, ids = StopScanner(stops), "", []
+    scanner, text = StopScanner(stops), ""
+    ids: list[int] = []
     for number, token in enumerate(tokens):
         released = scanner.feed(token, (number,))
         text += released.text

@@ -34,6 +34,7 @@ class Pad:
 
 
 def exchange(pad: Pad, released: list[Exchange], *, stream: bool) -> tuple[Exchange, ScriptedGeneration]:
+    """An exchange that writes to ``pad`` and tells ``released`` when its slot is free."""
     request = GenerationRequest(prompt=TextPrompt("x"))
     asked = Asked(
         endpoint="completions",
@@ -50,7 +51,8 @@ def exchange(pad: Pad, released: list[Exchange], *, stream: bool) -> tuple[Excha
 
 
 def test_a_stream_is_written_as_it_comes_and_its_slot_freed_at_the_end() -> None:
-    pad, released = Pad(), []
+    pad = Pad()
+    released: list[Exchange] = []
     made, _ = exchange(pad, released, stream=True)
     made.started((1,))
     assert pad.written == b""  # nothing is promised before the first token
@@ -66,7 +68,8 @@ def test_a_stream_is_written_as_it_comes_and_its_slot_freed_at_the_end() -> None
 
 
 def test_a_whole_answer_is_written_once() -> None:
-    pad, released = Pad(), []
+    pad = Pad()
+    released: list[Exchange] = []
     made, _ = exchange(pad, released, stream=False)
     made.started((1,))
     made.piece(Piece("hi", (1,)))
@@ -77,7 +80,8 @@ def test_a_whole_answer_is_written_once() -> None:
 
 
 def test_a_failure_before_the_first_token_is_an_answer_of_its_own() -> None:
-    pad, released = Pad(), []
+    pad = Pad()
+    released: list[Exchange] = []
     made, _ = exchange(pad, released, stream=True)
     made.failed(EngineFailed("broke"))
     assert (pad.answer.status, pad.answer.error["code"]) == (500, "engine_failed")
@@ -86,7 +90,8 @@ def test_a_failure_before_the_first_token_is_an_answer_of_its_own() -> None:
 
 
 def test_a_failure_after_the_first_token_is_an_error_event_and_never_a_clean_end() -> None:
-    pad, released = Pad(), []
+    pad = Pad()
+    released: list[Exchange] = []
     made, _ = exchange(pad, released, stream=True)
     made.piece(Piece("hi", (1,)))
     made.failed(EngineFailed("broke"))
@@ -97,7 +102,8 @@ def test_a_failure_after_the_first_token_is_an_error_event_and_never_a_clean_end
 
 
 def test_an_engine_that_stops_early_is_an_error_to_whoever_still_waits() -> None:
-    pad, released = Pad(), []
+    pad = Pad()
+    released: list[Exchange] = []
     made, _ = exchange(pad, released, stream=False)
     made.piece(Piece("", (), "cancelled", Usage(1, 0)))
     assert pad.answer.status == 503
@@ -105,7 +111,8 @@ def test_an_engine_that_stops_early_is_an_error_to_whoever_still_waits() -> None
 
 
 def test_a_client_that_left_cancels_and_its_slot_is_free_only_when_the_engine_says_so() -> None:
-    pad, released = Pad(), []
+    pad = Pad()
+    released: list[Exchange] = []
     made, generation = exchange(pad, released, stream=True)
     made.piece(Piece("hi", (1,)))
     written = pad.written

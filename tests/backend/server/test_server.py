@@ -30,9 +30,8 @@ async def test_chat_whole_and_streamed_say_the_same() -> None:
 
 async def test_usage_comes_in_the_last_chunk_if_asked() -> None:
     async with serving(EchoEngine()) as site:
-        asked = await site.ask(
-            "/v1/completions", {"prompt": "a b", "stream": True, "stream_options": {"include_usage": True}}
-        )
+        body = {"prompt": "a b", "stream": True}
+        asked = await site.ask("/v1/completions", body | {"stream_options": {"include_usage": True}})
         assert asked.events[-2]["usage"]["completion_tokens"] == 2
         unasked = await site.ask("/v1/completions", body)
         assert not any("usage" in event for event in unasked.events[:-1])

@@ -8,8 +8,11 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[4]))  # a script finds its own folder only
 
 from balancer.adapters.embedder import frames
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +20,7 @@ def test_any_split_of_the_bytes_gives_the_same_frames(batches: list[list[str]], 
     )
     edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
     reader, received = FrameReader(), []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         received += reader.receive(data[start:end])
     assert [kind for kind, _ in received] == [frames.EMBED] * len(batches)
     assert [frames.parse_embed(payload) for _, payload in received] == list(enumerate(batches))

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from balancer.adapters.embedder.model import EmbedderUnavailable, EmbeddingModel, _fingerprint, locate
+
+
+def test_a_folder_is_loaded_from_there(tmp_path: Path) -> None:
+    assert locate(str(tmp_path)) == (tmp_path.name, str(tmp_path), True)
+
+
+def test_a_name_is_left_to_the_library() -> None:
+    assert locate("some-org/some-model") == ("some-org/some-model", "some-org/some-model", False)
+
+
+@pytest.mark.parametrize("path", ["/no/such/folder", "./no-such-folder", "~/no-such-folder"])
+def test_a_path_to_nothing_is_an_error_that_names_it(path: str) -> None:
+    with pytest.raises(EmbedderUnavailable, match=r"no-such-folder|/no/such/folder"):
+        locate(path)
+
+
+def test_without_the_packaged_model_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("balancer.adapters.embedder.model.PACKAGE", "no_such_package_at_all")
+    with pytest.raises(EmbedderUnavailable, match=r"pip install 'llm-balancer\[cache\]'"):
+        locate(None)
+
+
+def test_without_the_library_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module in ("torch", "sentence_transformers"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(EmbedderUnavailable, match=r"pip install 'llm-balancer\[cache\]'"):
+        EmbeddingModel(str(tmp_path))
+
+
+@pytest.mark.torch
+def test_the_packaged_model_knows_a_paraphrase_from_another_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sentence_transformers")
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TOKENIZERS_PARALLELISM", "TRANSFORMERS_VERBOSITY"):
+        monkeypatch.setenv(name, "1")  # so that what the model sets is undone after the test
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    model = EmbeddingModel(None)
+    assert (model.dimension, model.tokens_max) == (384, 256)
+    assert model.id.startswith("all-MiniLM-L6-v2@")
+    assert model.id.endswith(_fingerprint(model._model))
+    asked, said_otherwise, unrelated, long, empty = model.embed(
+        ["How do I reset my password?", "How can I reset my password?", "Why is the sea salty?", "word " * 300, ""]
+    )
+    assert long is None
+    assert asked is not None
+    assert said_otherwise is not None
+    assert unrelated is not None
+    assert empty is not None
+    assert asked.dtype == np.float32
+    assert np.linalg.norm(asked) == pytest.approx(1.0, abs=1e-5)
+    assert asked @ said_otherwise > 0.95
+    assert asked @ unrelated < 0.3
+    assert model.embed(["word " * 250])[0] is not None
+    assert model.embed(["word " * 300]) == [None]

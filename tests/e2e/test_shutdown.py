@@ -1,0 +1,96 @@
+"""How the daemon ends: streams finish, nothing new begins, a second signal hurries. Fault 37; ports that are taken."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+
+import pytest
+
+from tests.e2e.pool import backend, http, pool
+from tests.e2e.programs import output_of, python
+from tests.e2e.talk import ask, echoed, endless, talk
+
+SLOW = [["--slots", "2", "--echo-delay-ms", "20"]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_lets_streams_finish_and_takes_nothing_new(number: signal.Signals) -> None:
+    """Fault 37: what runs or waits is answered, ``/readyz`` cannot be reached any more, the status is 0."""
+    async with pool(backends=SLOW) as (front, _), talk(front.port) as connection, talk(front.port) as idle:
+        first = [connection.ask("to the end", n, **endless(80)) for n in range(2)]
+        await connection.begun(*first)
+        waits = connection.ask("me too", "waits")
+        await connection.until(lambda: waits.queued)
+        front.program.send(number)
+        await idle.hung_up()  # a connection on which nothing runs
+        with pytest.raises(ConnectionRefusedError):
+            await http(front.port, "GET", "/readyz")
+        with pytest.raises(ConnectionRefusedError):
+            await ask(front.port, "too late")
+        late = connection.ask("too late", "late")
+        await connection.ended(*first, waits)
+        await connection.hung_up()
+        assert [answer.text for answer in first] == [echoed("to the end", 80)] * 2
+        assert waits.text == "me too" and late.code == "shutting_down"
+        assert await front.program.exited() == 0
+
+
+async def test_a_second_signal_hurries() -> None:
+    async with pool(backends=SLOW) as (front, _), talk(front.port) as connection:
+        stream = connection.ask("for ever", 1, **endless(5000))
+        await connection.begun(stream)
+        front.program.terminate()
+        await front.program.wrote("stopping")
+        front.program.terminate()
+        await connection.ended(stream, within_s=3.0)
+        assert stream.code == "shutting_down"
+        assert await front.program.exited(within_s=3.0) == 0
+
+
+async def test_the_drain_has_a_limit_and_the_rest_ends_in_an_error() -> None:
+    async with pool("--drain-timeout", "0.5", backends=SLOW) as (front, _), talk(front.port) as connection:
+        streams = [connection.ask("for ever", n, **endless(5000)) for n in range(2)]
+        waits = connection.ask("in vain", "waits")
+        await connection.begun(*streams)
+        front.program.terminate()
+        await connection.ended(*streams, waits, within_s=3.0)
+        assert {stream.code for stream in (*streams, waits)} == {"shutting_down"}
+        assert await front.program.exited(within_s=3.0) == 0
+
+
+async def test_backends_survive_the_end_of_their_balancer_and_end_on_their_own() -> None:
+    async with pool() as (front, (program,)):
+        front.program.terminate()
+        assert await front.program.exited() == 0
+        assert (await http(int(program.ready["port"]), "GET", "/health")).status == 200
+        program.terminate()
+        assert await program.exited() == 0
+
+
+async def test_taken_ports_are_named() -> None:
+    """TCP, UDP, the admin port, a backend's: each says which one, and that it is taken."""
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        udp.bind(("127.0.0.1", 0))
+        taken, taken_udp = tcp.getsockname()[1], udp.getsockname()[1]
+        results = await asyncio.gather(
+            output_of(python("balancer", "--no-cache", "--port", str(taken), "--admin-port", "0")),
+            output_of(python("balancer", "--no-cache", "--port", "0", "--admin-port", str(taken))),
+            output_of(python("balancer", "--no-cache", "--port", str(taken_udp), "--admin-port", "0")),
+            output_of(python("backend", str(taken), "--model", "echo", "--no-balancer")),
+        )
+    for (status, _, err), port in zip(results, (taken, taken, taken_udp, taken), strict=True):
+        assert status != 0 and str(port) in err and "in use" in err and "Traceback" not in err, err
+
+
+async def test_a_backend_that_restarts_at_once_gets_its_port_again() -> None:
+    async with backend(None) as first:
+        port = int(first.ready["port"])
+        await http(port, "GET", "/health")
+        first.terminate()
+        assert await first.exited() == 0
+    async with backend(None, port=port) as second:
+        assert int(second.ready["port"]) == port
