@@ -15,6 +15,7 @@ from typing import Final
 from backend.agent.agent import Agent
 from backend.agent.identity import Identity, http_url, is_wildcard
 from backend.engines.base import Engine
+from backend.errors import EngineUnavailable
 from backend.server.server import Server
 from backend.tasks import spawn
 
@@ -57,7 +58,8 @@ async def run(settings: Settings, engine: Engine, ready: Callable[[Ready], None]
     Raises `EngineUnavailable`, and `OSError` if the port can't be had.
     """
     stop = _StopSignals()
-    await engine.start()
+    if not await _started(engine, stop.first):
+        return
     server = Server(engine, slots=settings.slots)
     try:
         port = await server.listen(settings.host, settings.port)
@@ -71,6 +73,29 @@ async def run(settings: Settings, engine: Engine, ready: Callable[[Ready], None]
         await agent.close()
     finally:
         await server.close()
+
+
+async def _started(engine: Engine, stop: asyncio.Event) -> bool:
+    """Start the engine, which may take long; ``False`` if it is told to stop meanwhile."""
+    starting = spawn(_start(engine), name="engine start")
+    stopping = spawn(stop.wait(), name="first signal")
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not starting.done():
+        starting.cancel()
+        return False
+    if (error := starting.result()) is not None:
+        raise error
+    return True
+
+
+async def _start(engine: Engine) -> EngineUnavailable | None:
+    """The error is handed over, since one that ends a task would be logged as a fault of ours."""
+    try:
+        await engine.start()
+    except EngineUnavailable as error:
+        return error
+    return None
 
 
 def _agent(settings: Settings, engine: Engine, port: int) -> Agent:

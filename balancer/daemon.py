@@ -120,7 +120,7 @@ class Daemon:
         upstreams |= dict.fromkeys(("native", "upstream"), HttpUpstream(connections)) | {"classic": classic}
         watch = Watch(registry, connections, loop, agents.apply, PROBED)
 
-        public = OpenAIDoor(Health(dispatcher, int(time.time())))
+        public = OpenAIDoor(clients, Health(dispatcher, int(time.time())))
         admin = AdminDoor(dispatcher, agents, clients, version())
         doors = Doors(
             native=lambda: NativeConnection(clients, lambda: ControlConnection(agents)),
@@ -134,7 +134,9 @@ class Daemon:
 
         server = await loop.create_server(lambda: Sniffer(doors), config.host, port, backlog=BACKLOG)
         admin_server = await loop.create_server(
-            lambda: HttpConnection(clients, admin.answer), config.admin_host, config.admin_port
+            lambda: HttpConnection(clients, lambda request, _: admin.answer(request)),
+            config.admin_host,
+            config.admin_port,
         )
         heartbeats = await HeartbeatDoor.open(config.host, port, agents)
         tasks.spawn(heartbeats.run(), name="heartbeats")

@@ -21,6 +21,10 @@ class Request:
     """Size of what the backend must read, in bytes."""
     model: str | None = None
     """As named by the client; ``None`` takes the default."""
+    stream: bool = True
+    """The client takes the answer in pieces; else it is relayed in one."""
+    raw: bytes = b""
+    """``body`` as it came, where it came as a body of its own: it can go on untouched."""
     cache: str = "default"
     """default | bypass | only | refresh"""
     deadline_s: float | None = None

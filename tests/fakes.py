@@ -18,7 +18,7 @@ from balancer.errors import Failure
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.exchange import Exchange
-from balancer.exchange.ports import Embedding, Outcome, Receiver, Vector
+from balancer.exchange.ports import Embedding, Opening, Outcome, Receiver, Vector
 from balancer.exchange.timeline import Limits
 from balancer.pool.backend import BackendSpec
 from balancer.pool.load import Load
@@ -128,12 +128,20 @@ class RecordingSink:
 
     def __init__(self) -> None:
         self.positions: list[int] = []
+        self.openings: list[Opening] = []
+        self.body = b""
         self.raw = b""
         self.outcome: Outcome | None = None
         self.failure: Failure | None = None
         self.endings = 0
         self.refuses: str | None = None
         """Set: the next events cannot be read."""
+
+    def opened(self, opening: Opening) -> None:
+        self.openings.append(opening)
+
+    def whole(self, body: bytes) -> None:
+        self.body = body
 
     def queued(self, position: int) -> None:
         self.positions.append(position)

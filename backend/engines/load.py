@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from backend.errors import EngineUnavailable
 
+HUB_S: Final = 10.0
 FALLBACK_MAX_LEN: Final = 2048
 """Context of a model whose configuration names none."""
 SAMPLING_NAMES: Final = ("temperature", "top_p", "top_k", "repetition_penalty")
@@ -44,11 +45,12 @@ def load_model(source: str, device: str, threads: int | None) -> LoadedModel:
         raise EngineUnavailable(f"no such directory: {source}")
     try:
         dtype = torch.float32 if chosen == "cpu" else "auto"
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        local = _is_local(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, local_files_only=local)
         model = model.to(chosen).eval()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise EngineUnavailable(_why(source, error)) from None
+        raise EngineUnavailable(f"can't load a model from {source}: {_first_line(error)}") from None
     if chosen == "cpu" and model.config._attn_implementation == "sdpa":
         from backend.engines.row_attention import use_row_attention
 
@@ -75,14 +77,38 @@ def _device(device: str) -> str:
     return device
 
 
-def _why(source: str, error: Exception) -> str:
-    first = str(error).strip().partition("\n")[0]
+def _is_local(source: str) -> bool:
+    """Whether to load without the network. Asked once and quickly: transformers alone tries for a minute.
+
+    Raises `EngineUnavailable` if the model is neither here nor to be had.
+    """
     if Path(source).exists():
-        return f"can't load a model from {source}: {first}"
-    return (
-        f"can't load the model {source!r}: it is no local directory, and huggingface.co could not give it ({first}). "
-        "The built-in model needs no network: --model storyteller"
-    )
+        return True
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(source, timeout=HUB_S)
+    except Exception as error:  # of several libraries, by version
+        if _is_cached(source):
+            return True
+        raise EngineUnavailable(
+            f"can't load the model {source!r}: there is no such directory, and huggingface.co could not give it "
+            f"({_first_line(error)}). The built-in model needs no network: --model storyteller"
+        ) from None
+    return False
+
+
+def _is_cached(source: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        return isinstance(try_to_load_from_cache(source, "config.json"), str)
+    except ValueError:
+        return False  # no name that a hub could have
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _max_len(model: Any, tokenizer: Any) -> int:

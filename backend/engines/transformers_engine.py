@@ -85,7 +85,11 @@ class TransformersEngine:
         loaded: asyncio.Future[EngineInfo] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, args=(loaded,), name="engine", daemon=True)
         self._thread.start()
-        self._info = await loaded
+        try:
+            self._info = await loaded
+        except BaseException:
+            self._thread = None
+            raise
 
     def submit(self, request: GenerationRequest, sink: Sink) -> Job:
         job = Job(request, sink)
@@ -225,25 +229,27 @@ class Worker:
             self._scheduler = self._new_scheduler()
 
     def _take(self, job: Job, emissions: list[_Emission]) -> None:
-        sampling = _with_defaults(job.request.sampling, self._loaded.sampling_defaults)
         try:
-            prompt_ids = self._encoder.encode(job.request.prompt)
+            sequence = self._sequence(job.request)
         except BackendError as error:
             emissions.append((job, error))
-            return
         except Exception as error:  # a tokenizer's own trouble with a text
-            emissions.append((job, InvalidRequest(f"the tokenizer refuses this prompt: {error}", param="prompt")))
-            return
-        sequence = Sequence(
+            _log.warning("a prompt could not be encoded: %s", type(error).__name__)
+            emissions.append((job, InvalidRequest("the model's tokenizer can't encode this prompt", param="prompt")))
+        else:
+            self._jobs[sequence] = job
+            self._scheduler.add(sequence)
+            emissions.append((job, sequence.prompt_ids))
+
+    def _sequence(self, request: GenerationRequest) -> Sequence:
+        prompt_ids = self._encoder.encode(request.prompt)
+        return Sequence(
             prompt_ids,
-            sampling,
+            _with_defaults(request.sampling, self._loaded.sampling_defaults),
             tokenizer=self._loaded.tokenizer,
             eos_ids=self._loaded.eos_ids,
             room=self._loaded.max_model_len - len(prompt_ids),
         )
-        self._jobs[sequence] = job
-        self._scheduler.add(sequence)
-        emissions.append((job, prompt_ids))
 
     def _new_scheduler(self) -> Scheduler:
         runner = make_runner(self._loaded.model, self._slots, self._loaded.max_model_len)

@@ -45,6 +45,7 @@ class Connection(asyncio.Protocol):
         self._answering: HttpRequest | None = None
         self._queue: deque[HttpRequest] = deque()
         self._pipelined_bytes = 0
+        self._idle_limit_s = HEAD_S  # who connects owes a first request; later ones may take their time
         self._waiting_since = time.monotonic()
         self._unwritable_since: float | None = None
         self._refused_at: float | None = None
@@ -90,6 +91,8 @@ class Connection(asyncio.Protocol):
             self.write(CONTINUE)
         if requests or was_in_message != self._decoder.in_message or was_in_body != self._decoder.in_body:
             self._waiting_since = time.monotonic()
+        if requests:
+            self._idle_limit_s = IDLE_S
         self._queue.extend(requests)
         self._next()
 
@@ -129,7 +132,7 @@ class Connection(asyncio.Protocol):
         elif self._answering is None:
             waited_s = now - self._waiting_since
             in_body, in_message = self._decoder.in_body, self._decoder.in_message
-            if waited_s > (BODY_S if in_body else HEAD_S if in_message else IDLE_S):
+            if waited_s > (BODY_S if in_body else HEAD_S if in_message else self._idle_limit_s):
                 if in_message:
                     self._refuse(RemoteProtocolError("request_timeout", "the request came too slowly", status=408))
                 else:

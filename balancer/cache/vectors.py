@@ -1,6 +1,6 @@
 """The embedded questions of one scope, in one matrix.
 
-A plain matrix product searches 10,000 rows of 384 float32 in a quarter of a millisecond, exactly. Rows are removed
+Comparing with all of 10,000 rows of 384 float32 takes a quarter of a millisecond and is exact. Rows are removed
 by moving the last one into the gap, so the rows in use are always the first ones. One scope's lookups neither cost
 nor show another's.
 """
@@ -94,7 +94,8 @@ class VectorIndex:
         rows = len(self._keys)
         if not rows or count < 1:
             return []
-        cosines = self._matrix[:rows] @ vector
+        # Not "@": OpenBLAS spreads that over threads, which on a busy machine wait 10 to 30 ms for each other.
+        cosines: Vector = np.vecdot(self._matrix[:rows], vector)
         if rows > count:
             top = np.argpartition(cosines, rows - count)[rows - count :]
             top = top[np.argsort(-cosines[top])]

@@ -18,6 +18,8 @@ def make_request(
     tenant: str,
     cache: str = "default",
     deadline_s: float | None = None,
+    stream: bool = True,
+    raw: bytes = b"",
 ) -> Request | Failure:
     """Check what every engine would need and make the request.
 
@@ -33,10 +35,17 @@ def make_request(
         if len(messages) > MESSAGES_MAX:
             return bad_request(f"more than {MESSAGES_MAX} messages", "too_many_messages")
         endpoint, text = "chat", messages_text(messages)
+        if (not text or text.isspace()) and all(_is_bare(message) for message in messages):
+            return bad_request("the messages say nothing", "empty_prompt")
     else:
         prompt = body.get("prompt")
         if not isinstance(prompt, str | list) or not prompt or (isinstance(prompt, str) and prompt.isspace()):
             return bad_request('"prompt" must not be empty', "empty_prompt")
         endpoint, text = "completions", prompt if isinstance(prompt, str) else ""
     size_bytes = len(text.encode("utf-8", "surrogatepass"))
-    return Request(id, tenant, endpoint, body, size_bytes, model, cache, deadline_s)
+    return Request(id, tenant, endpoint, body, size_bytes, model, stream, raw, cache, deadline_s)
+
+
+def _is_bare(message: dict[str, Any]) -> bool:
+    """No content but text: no images, no tools."""
+    return (message.get("content") is None or isinstance(message["content"], str)) and not message.get("tool_calls")

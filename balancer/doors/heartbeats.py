@@ -22,7 +22,12 @@ class HeartbeatDoor:
     @classmethod
     async def open(cls, host: str, port: int, agents: Agents) -> HeartbeatDoor:
         """Bind; raises `OSError` if the port is taken."""
-        return cls(await asyncio_dgram.bind((host, port)), agents)
+        try:
+            return cls(await asyncio_dgram.bind((host, port)), agents)
+        except OSError as error:
+            cause = error.__cause__ or error  # uvloop keeps the reason there
+            reason = getattr(cause, "strerror", None) or cause
+            raise OSError(f"cannot listen for heartbeats on {host}:{port} (UDP): {reason}") from None
 
     async def run(self) -> None:
         """Serve until the socket is closed."""

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 from balancer.doors.clients import LINGER_S, Clients
 from balancer.wire import http1, openai
@@ -32,12 +32,35 @@ def error_answer(status: int, message: str, code: str, headers: tuple[tuple[str,
     return Answer(status, openai.error_body(message, kind, code), headers)
 
 
-class HttpConnection(asyncio.Protocol):
-    """One connection of an HTTP client."""
+class Pending(Protocol):
+    """An answer that is still being made; it writes to its connection and says when it is over."""
 
-    def __init__(self, clients: Clients, answer: Callable[[HttpRequest], Answer]) -> None:
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def cancel(self) -> None:
+        """The client has left."""
+
+    def keep_alive(self) -> None:
+        """Called twice a second."""
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection of an HTTP client.
+
+    ``answer`` is given each request and this connection, and answers at once or with a `Pending`, which then calls
+    `write` and, at its end, `over`.
+    """
+
+    def __init__(
+        self, clients: Clients, answer: Callable[[HttpRequest, HttpConnection], Answer | Pending | None]
+    ) -> None:
         self._clients = clients
         self._answer = answer
+        self._pending: Pending | None = None
+        self._asked: HttpRequest | None = None
+        self._closing = False
         self._decoder = RequestDecoder()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -63,7 +86,7 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(error)
             return
         if self._decoder.wants_continue and not requests:
-            self._write(http1.CONTINUE)
+            self.write(http1.CONTINUE)
         self._unread.extend(requests)
         if len(self._unread) > PIPELINED_MAX:
             self._abort()
@@ -81,10 +104,14 @@ class HttpConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._write_paused = True
         self._set_timer("write", self._clients.limits.write_s)
+        if self._pending is not None:
+            self._pending.pause()
 
     def resume_writing(self) -> None:
         self._write_paused = False
         self._stage = ""
+        if self._pending is not None:
+            self._pending.resume()
         self._answer_all()
         self._watch()
 
@@ -92,32 +119,72 @@ class HttpConnection(asyncio.Protocol):
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.cancel()
         self._clients.closed(self)
 
     def keep_alive(self) -> None:
-        """HTTP has nothing to send between answers."""
+        if self._pending is not None and not self._write_paused:
+            self._pending.keep_alive()
 
     def drained(self) -> None:
-        if self._transport is not None:
+        self._closing = True
+        if self._pending is None and self._transport is not None:
             self._transport.close()
 
     # --- requests
 
     def _answer_all(self) -> None:
-        while self._unread and not self._write_paused and self._transport is not None:
-            request = self._unread.popleft()
-            answer = self._answer(request)
-            content = http1.response(answer.status, answer.body, answer.headers, keep_alive=request.keep_alive)
-            self._write(content if request.method != "HEAD" else content[: len(content) - len(answer.body)])
-            if not request.keep_alive and self._transport is not None:
-                self._unread.clear()  # what comes behind the last request is not answered
-                self._transport.close()
+        while self._unread and self._asked is None and not self._write_paused and self._transport is not None:
+            self._asked = request = self._unread.popleft()
+            answer = self._answer(request, self)
+            if isinstance(answer, Answer):
+                self.respond(answer)
+            elif self._asked is request:
+                self._pending = answer
+
+    # --- what an answer may do
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether the connection stays open after the answer that is being made."""
+        return not self._closing and self._asked is not None and self._asked.keep_alive
+
+    def respond(self, answer: Answer) -> None:
+        """Answer the current request as a whole."""
+        assert self._asked is not None
+        content = http1.response(answer.status, answer.body, answer.headers, keep_alive=self.keeps_alive)
+        self.write(content if self._asked.method != "HEAD" else content[: len(content) - len(answer.body)])
+        self.over()
+
+    def write(self, data: bytes) -> None:
+        """Part of the current answer."""
+        if self._transport is not None and not self._refused:
+            self._transport.write(data)
+
+    def over(self) -> None:
+        """The current answer is complete; the next request may be answered."""
+        again, in_loop = self.keeps_alive, self._pending is None
+        self._asked = self._pending = None
+        if self._transport is None:
+            return
+        if not again:
+            self._unread.clear()  # what comes behind the last request is not answered
+            self._transport.close()
+        elif not in_loop:
+            self._answer_all()
+            self._watch()
 
     # --- time and errors
 
     def _watch(self) -> None:
         """Head, body and the pause between requests each have a deadline that bytes trickling in do not move."""
         if self._write_paused or self._refused or self._transport is None:
+            return
+        if self._asked is not None and not self._decoder.in_message:
+            if self._timer is not None:
+                self._timer.cancel()  # it is the answer's turn, and that has deadlines of its own
             return
         limits = self._clients.limits
         if not self._decoder.in_message:
@@ -142,15 +209,11 @@ class HttpConnection(asyncio.Protocol):
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         body = openai.error_body(error.message, "invalid_request_error", error.code)
-        self._write(http1.response(error.status, body, keep_alive=False))
+        self.write(http1.response(error.status, body, keep_alive=False))
         if self._transport is not None:
             self._refused = True
             self._transport.write_eof()
             self._set_timer("refused", LINGER_S)
-
-    def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._refused:
-            self._transport.write(data)
 
     def _abort(self) -> None:
         if self._transport is not None:

@@ -47,6 +47,8 @@ class NativeConnection(asyncio.Protocol):
         self._asked_last = False
         self._eof = False
         self._refused = False
+        self._became: asyncio.Protocol | None = None
+        """The agent's side, once this turned out to be an agent."""
         self._write_paused = False
         self._write_timer: asyncio.TimerHandle | None = None
         self._line_timer: asyncio.TimerHandle | None = None
@@ -72,8 +74,12 @@ class NativeConnection(asyncio.Protocol):
         except RemoteProtocolError as error:
             self._refuse_and_close(error)
             return
-        for line in lines:
+        for at, line in enumerate(lines):
             self._line(line)
+            if self._became is not None:  # what came behind "register" in the same segment is the agent's, too
+                rest = b"".join(later + b"\n" for later in lines[at + 1 :]) + self._lines.rest()
+                self._became.data_received(rest)
+                return
         if self._lines.error is not None:
             self._refuse_and_close(self._lines.error)
         self._watch_half_line(began_anew=bool(lines))
@@ -200,10 +206,10 @@ class NativeConnection(asyncio.Protocol):
         transport, self._transport = self._transport, None
         assert transport is not None
         self.connection_lost(None)
-        agent = self._agent()
+        self._became = agent = self._agent()
         transport.set_protocol(agent)
         agent.connection_made(transport)
-        agent.data_received(message.line + b"\n" + self._lines.rest())
+        agent.data_received(message.line + b"\n")
 
     # --- writing
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from balancer.errors import Failure
 from balancer.exchange.exchange import Exchange
-from balancer.exchange.ports import Outcome
+from balancer.exchange.ports import Opening, Outcome
 from balancer.wire import native
 from balancer.wire.native import RequestId
 from balancer.wire.openai import chunk_text, is_plain, parse_chunk
@@ -25,7 +25,7 @@ class Lines(Protocol):
 class NativeAnswer:
     """The sink of one exchange: events become text lines."""
 
-    __slots__ = ("_connection", "_finish_reason", "_head", "_id", "_usage", "exchange", "silent")
+    __slots__ = ("_connection", "_finish_reason", "_head", "_id", "_opening", "_usage", "exchange", "silent")
 
     def __init__(self, connection: Lines, id: RequestId) -> None:
         self._connection = connection
@@ -33,9 +33,16 @@ class NativeAnswer:
         self._head = native.text_head(id)
         self._finish_reason: str | None = None
         self._usage: dict[str, int] | None = None
+        self._opening: Opening | None = None
         self.exchange: Exchange | None = None
         self.silent = True
         """Nothing of the answer was written yet."""
+
+    def opened(self, opening: Opening) -> None:
+        self._opening = opening
+
+    def whole(self, body: bytes) -> None:
+        """Never asked for."""
 
     def queued(self, position: int) -> None:
         self._connection.write(native.queued_line(self._id, position))
@@ -96,7 +103,10 @@ class NativeAnswer:
     def cancel_by_client(self) -> None:
         """A cancel is answered, too."""
         self.cancel()
-        self._end(native.done_line(self._id, {"finish_reason": "cancelled"}))
+        fields = {"finish_reason": "cancelled"}
+        if self._opening is not None:
+            fields |= {"backend": self._opening.backend, "cache": self._opening.cache}
+        self._end(native.done_line(self._id, fields))
 
     def cancel(self) -> None:
         if self.exchange is not None:

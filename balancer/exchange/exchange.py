@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from balancer import errors
 from balancer.admission.queue import Waiter
 from balancer.cache.entry import Entry
-from balancer.cache.keys import CacheKeys
 from balancer.errors import Failure
 from balancer.exchange.cached import entry_events
 from balancer.exchange.journal import Journal
-from balancer.exchange.ports import Call, Embedding, Sink, Vector
+from balancer.exchange.lookup import Lookup
+from balancer.exchange.ports import Call, Opening, Sink
 from balancer.exchange.refusal import nobody
 from balancer.exchange.state import Event, State, step
 from balancer.exchange.timeline import Timeline
@@ -41,7 +41,7 @@ class Exchange:
 
     # fmt: off
     __slots__ = (
-        "_attempts", "_call", "_embedding", "_excluded", "_hub", "_journal", "_keys", "_last_failure", "_lease",
+        "_attempts", "_call", "_excluded", "_hub", "_journal", "_last_failure", "_lease", "_lookup",
         "_paused", "_queue_until", "_sink", "_waiter", "model", "request", "state", "times",
     )
     # fmt: on
@@ -53,8 +53,7 @@ class Exchange:
         self.model = model
         self.state = State.ARRIVED
         self.times = Timeline(now, ends_at)
-        self._keys: CacheKeys | None = None
-        self._embedding: Embedding | None = None
+        self._lookup: Lookup | None = None
         self._waiter: Waiter | None = None
         self._queue_until: float | None = None
         self._lease: Lease | None = None
@@ -89,32 +88,12 @@ class Exchange:
 
     def start(self) -> None:
         """Look in the cache, then ask a backend. Called once, by the dispatcher."""
-        cache = self._hub.cache
-        if cache is None:
+        if self._hub.cache is None:
             self._missed()
             return
-        self._keys = keys = cache.keys(self.request, self.model)
-        entry = cache.exact(self.request, keys)
-        if entry is not None:
-            self._serve(entry, "exact", None)
-            return
-        self._embedding = cache.embed(self.request, keys, self._embedded)
-        if self._embedding is not None:
+        self._lookup = Lookup(self._hub.cache, self.request, self.model, self._serve, self._missed)
+        if self._lookup.begin():
             self.state = step(self.state, Event.EMBED)
-        else:
-            self._missed()
-
-    def _embedded(self, vector: Vector | None) -> None:
-        """The embedder answered, or its time is up (``None``)."""
-        if self.state is not State.EMBEDDING:
-            return
-        cache, keys = self._hub.cache, self._keys
-        assert cache is not None and keys is not None
-        near = cache.near(keys, vector)
-        if near is not None:
-            self._serve(near.entry, "semantic", near.similarity)
-        else:
-            self._missed()
 
     def _missed(self) -> None:
         if self.request.cache == "only":
@@ -125,8 +104,9 @@ class Exchange:
     def _serve(self, entry: Entry, kind: str, similarity: float | None) -> None:
         """Answer from the cache: the entry's text as events, like any other answer."""
         self.state = step(self.state, Event.HIT)
-        self._sink.events(entry_events(entry, self.request, self.model, self._hub.unix_time()))
         outcome = self.times.cached(self.model, entry, kind, similarity, self._hub.clock.time())
+        self._sink.opened(Opening(outcome.backend, kind, 0, similarity, outcome.age_s))
+        self._sink.events(entry_events(entry, self.request, self.model, self._hub.unix_time()))
         self._hub.ended(self, outcome, None)
         self._sink.done(outcome)
 
@@ -200,6 +180,7 @@ class Exchange:
         self.times.heard_at = now = self._hub.clock.time()
         if self.state is State.ASKING:
             self.times.first_at = now
+            self._open()
         try:
             self._sink.events(events)
         except ValueError as error:
@@ -210,17 +191,36 @@ class Exchange:
             self.state = step(self.state, Event.FIRST)
         self._journal.add(events)
 
+    def on_whole(self, body: bytes) -> None:
+        self.times.first_at = self._hub.clock.time()
+        try:
+            self._journal.add_whole(body)
+        except ValueError as error:
+            self._give_up(errors.backend_failed(self._backend, f"an answer that cannot be read: {error}"))
+            return
+        self._open()
+        self.state = step(self.state, Event.FIRST)
+        self._sink.whole(body)
+
+    def _open(self) -> None:
+        self._sink.opened(Opening(self._backend, self._cache_part, self._attempts))
+
+    @property
+    def _cache_part(self) -> str:
+        if self._hub.cache is None:
+            return "off"
+        return "bypass" if self.request.cache == "bypass" else "miss"
+
     def on_end(self) -> None:
         self._call = None
         if self.state is not State.STREAMING:
             self.on_failure(errors.backend_failed(self._backend, "an answer without events"))
             return
         assert self._lease is not None
-        cache, request, now = self._hub.cache, self.request, self._hub.clock.time()
-        part = "off" if cache is None else "bypass" if request.cache == "bypass" else "miss"
-        outcome = self.times.answered(self.model, self._backend, part, self._attempts, now)
-        if cache is not None and self._keys is not None and (answer := self._journal.answer()) is not None:
-            cache.store(request, self._keys, answer, outcome.backend, self._embedding)
+        now = self._hub.clock.time()
+        outcome = self.times.answered(self.model, self._backend, self._cache_part, self._attempts, now)
+        if self._lookup is not None:
+            self._lookup.store(self._journal, outcome.backend)
         self.state = step(self.state, Event.END)
         # The sink first: pumping the queue for the freed slot may do a lot of work for others.
         self._sink.done(outcome)
@@ -272,7 +272,7 @@ class Exchange:
         if now >= self.times.ends_at:
             self.fail(self.times.deadline_passed())
         elif self._call is not None and not self._paused:
-            late = self.times.backend_late(self.state, self._backend, self._hub.limits, now)
+            late = self.times.backend_late(self.state, self._backend, self._hub.limits, now, stream=self.request.stream)
             if late is not None:
                 self._give_up(late)
 
@@ -305,9 +305,8 @@ class Exchange:
 
     def _let_go(self) -> None:
         """Give back whatever is held; the order does not matter, doing it twice does no harm."""
-        if self._embedding is not None:
-            self._embedding.cancel()
-            self._embedding = None
+        if self._lookup is not None:
+            self._lookup.cancel()
         if self._waiter is not None:
             self._hub.queue.remove(self._waiter)
             self._waiter = None

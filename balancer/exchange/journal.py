@@ -11,6 +11,7 @@ from typing import Final
 
 from balancer.wire.openai import Chunk, chunk_text, is_plain, parse_chunk
 from balancer.wire.sse import event_data
+from balancer.wire.whole import parse_whole
 
 COMPACT_BYTES: Final = 16 << 10
 TEXT_MAX_BYTES: Final = 256 << 10
@@ -63,6 +64,17 @@ class Journal:
         self._raw_bytes += len(events)
         if self._raw_bytes >= COMPACT_BYTES:
             self._compact()
+
+    def add_whole(self, body: bytes) -> None:
+        """Keep an answer that came in one piece. Raises `ValueError` for what is none."""
+        whole = parse_whole(body)
+        self._model = whole.model
+        self._plain = whole.plain
+        self._finish_reason = whole.finish_reason
+        self._text = [whole.text]
+        self._text_bytes = len(body)
+        if whole.usage is not None:
+            self._usage = (whole.usage.prompt_tokens, whole.usage.completion_tokens)
 
     @property
     def size_bytes(self) -> int:

@@ -36,8 +36,22 @@ class Outcome:
     """The cache entry that answered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Who answers, known when the answer begins."""
+
+    backend: str
+    cache: str
+    attempts: int
+    similarity: float | None = None
+    age_s: float | None = None
+
+
 class Sink(Protocol):
     """A door's side of an exchange. After ``done`` or ``failed`` nothing more is called."""
+
+    def opened(self, opening: Opening) -> None:
+        """The answer begins: comes before the first ``events``, or ``whole``."""
 
     def queued(self, position: int) -> None:
         """The request waits; ``position`` 1 is next."""
@@ -47,6 +61,9 @@ class Sink(Protocol):
 
         Raises `ValueError` for what the door would have to read and cannot: the backend's failure.
         """
+
+    def whole(self, body: bytes) -> None:
+        """The answer in one piece, as the backend made it: instead of events, where no stream was asked for."""
 
     def done(self, outcome: Outcome) -> None: ...
 
@@ -66,9 +83,11 @@ class Call(Protocol):
 
 
 class Receiver(Protocol):
-    """Who hears what a call brings: events, then exactly one of end and failure."""
+    """Who hears what a call brings: events (or the answer as a whole), then exactly one of end and failure."""
 
     def on_events(self, events: bytes) -> None: ...
+
+    def on_whole(self, body: bytes) -> None: ...
 
     def on_end(self) -> None: ...
 

@@ -42,9 +42,11 @@ class Timeline:
     def deadline_passed(self) -> Failure:
         return errors.deadline_passed(self.ends_at - self.began_at)
 
-    def backend_late(self, state: State, backend: str, limits: Limits, now: float) -> Failure | None:
-        """What the backend owes by now and has not given."""
-        if state is State.ASKING and now - self.leased_at >= limits.first_token_s:
+    def backend_late(
+        self, state: State, backend: str, limits: Limits, now: float, *, stream: bool = True
+    ) -> Failure | None:
+        """What the backend owes by now and has not given; a whole answer may take as long as the request may."""
+        if state is State.ASKING and stream and now - self.leased_at >= limits.first_token_s:
             return errors.backend_timeout(backend, "first token", limits.first_token_s)
         if state is State.STREAMING and now - self.heard_at >= limits.between_tokens_s:
             return errors.backend_timeout(backend, "further token", limits.between_tokens_s)

@@ -15,8 +15,10 @@ from balancer.exchange.ports import Receiver
 from balancer.pool.backend import BackendSpec
 from balancer.request import Request
 from balancer.upstream.connection import Address, Connection, ConnectionPool
+from balancer.upstream.converted import Converted
 from balancer.wire import http1, openai
 from balancer.wire.errors import RemoteProtocolError
+from balancer.wire.limits import RESPONSE_MAX_BYTES
 from balancer.wire.sse import EventSplitter, event_data
 
 ERROR_BODY_MAX_BYTES = 64 << 10
@@ -32,30 +34,39 @@ class HttpUpstream:
 
     def ask(self, spec: BackendSpec, request: Request, model: str, receiver: Receiver) -> HttpCall:
         """See `balancer.exchange.ports.Upstream`."""
-        endpoint, body = openai.body_for(request.body, request.endpoint, spec.endpoints, model)
+        offered, stream = spec.endpoints, request.stream
+        endpoint, body = openai.body_for(request.body, request.endpoint, offered, model, stream=stream, raw=request.raw)
         path = spec.path_prefix + openai.ENDPOINT_PATHS[endpoint]
-        headers = (("accept", "text/event-stream"), ("x-request-id", request.id))
+        headers = (("accept", "text/event-stream" if stream else "application/json"), ("x-request-id", request.id))
         host = spec.host_header or f"{spec.host}:{spec.port}"
         server_name = (urlsplit(f"//{spec.host_header}").hostname or "") if spec.tls else ""
         address = Address(spec.host, spec.port, spec.tls, server_name)
-        return HttpCall(self._pool, address, spec.name, http1.request("POST", path, host, body, headers), receiver)
+        if endpoint != request.endpoint:
+            receiver = Converted(receiver, request)
+        content = http1.request("POST", path, host, body, headers)
+        return HttpCall(self._pool, address, spec.name, content, receiver, stream=stream)
 
 
 class HttpCall:
     """One request at one engine; a `balancer.exchange.ports.Call` and the user of a connection."""
 
     __slots__ = (
-        "_address", "_body", "_connection", "_name", "_over", "_paused", "_pool", "_receiver", "_request", "_splitter",
+        "_address", "_connection", "_name", "_over", "_parts", "_parts_bytes", "_paused", "_pool", "_receiver",
+        "_request", "_splitter", "_wants_stream",
     )  # fmt: skip
 
-    def __init__(self, pool: ConnectionPool, address: Address, name: str, request: bytes, receiver: Receiver) -> None:
+    def __init__(
+        self, pool: ConnectionPool, address: Address, name: str, request: bytes, receiver: Receiver, *, stream: bool
+    ) -> None:
         self._pool = pool
+        self._wants_stream = stream
         self._address = address
         self._name = name
         self._request = request
         self._receiver = receiver
         self._splitter: EventSplitter | None = None
-        self._body = b""
+        self._parts: list[bytes] = []
+        self._parts_bytes = 0
         self._paused = False
         self._over = False
         self._connection = pool.acquire(address, self)
@@ -107,16 +118,31 @@ class HttpCall:
         connection = self._connection
         assert connection is not None
         answer = connection.answer
-        if self._splitter is None and not self._body:
+        if self._splitter is None and not self._parts:
             kind = answer.headers.get(b"content-type", b"").lower()
-            if answer.status == 200 and kind.startswith(b"text/event-stream"):
+            if answer.status == 200 and self._wants_stream and kind.startswith(b"text/event-stream"):
                 self._splitter = EventSplitter()
         if self._splitter is not None:
             self._stream(connection, self._splitter, body)
             return
-        self._body += body
-        if answer.complete or len(self._body) > ERROR_BODY_MAX_BYTES:
+        self._parts.append(body)
+        self._parts_bytes += len(body)
+        whole = answer.status == 200 and not self._wants_stream
+        if answer.complete and whole:
+            self._whole(connection)
+        elif answer.complete or self._parts_bytes > (RESPONSE_MAX_BYTES if whole else ERROR_BODY_MAX_BYTES):
             self._refused(answer.status, answer.headers)
+
+    def _whole(self, connection: Connection) -> None:
+        self._receiver.on_whole(b"".join(self._parts))
+        if not self._over:  # the receiver has not cancelled
+            self._finish(connection)
+
+    def _finish(self, connection: Connection) -> None:
+        self._over = True
+        self._connection = None
+        connection.release()
+        self._receiver.on_end()
 
     def _stream(self, connection: Connection, splitter: EventSplitter, body: bytes) -> None:
         try:
@@ -136,10 +162,7 @@ class HttpCall:
             if self._over:
                 return  # the receiver cancelled
             if done:
-                self._over = True
-                self._connection = None
-                connection.release()
-                self._receiver.on_end()
+                self._finish(connection)
                 return
         if complete:
             self._fail(errors.backend_failed(self._name, "its stream ended before the answer did"))
@@ -157,13 +180,14 @@ class HttpCall:
         return None
 
     def _refused(self, status: int, headers: dict[bytes, bytes]) -> None:
-        message, code = openai.error_in(self._body)
+        message, code = openai.error_in(b"".join(self._parts)[:ERROR_BODY_MAX_BYTES])
         if status == 429:
             self._fail(errors.backend_busy(self._name, _retry_after_s(headers)))
         elif status in _PASSED_ON:
             self._fail(errors.rejected(message, code, status))
         elif status == 200:
-            self._fail(errors.backend_failed(self._name, "an answer that is no event stream"))
+            expected = "event stream" if self._wants_stream else "answer of a sane size"
+            self._fail(errors.backend_failed(self._name, f"an answer that is no {expected}"))
         else:
             self._fail(errors.backend_failed(self._name, f"status {status} {message}".rstrip()))
 

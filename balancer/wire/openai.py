@@ -19,6 +19,7 @@ ENDPOINT_PATHS: Final = {
     "responses": "/v1/responses",
 }
 _encode = msgspec.json.encode
+_WITH_USAGE: Final = {"include_usage": True}
 _NULL: Final = msgspec.Raw(b"null")
 """The default of what is kept unread: msgspec takes ``Raw | None`` to allow nothing but null."""
 
@@ -131,11 +132,19 @@ def completion_from_chat(body: dict[str, Any]) -> dict[str, Any]:
     return {"prompt": messages_text(body["messages"]), **rest}
 
 
-def body_for(body: dict[str, Any], endpoint: str, offered: frozenset[str], model: str) -> tuple[str, bytes]:
-    """The upstream endpoint and request body: streamed, with usage, in the form that the backend offers.
+def body_for(
+    body: dict[str, Any], endpoint: str, offered: frozenset[str], model: str, *, stream: bool = True, raw: bytes = b""
+) -> tuple[str, bytes]:
+    """The upstream endpoint and request body, in the form that the backend offers; a stream tells its usage.
 
-    Raises `ValueError` if the backend offers no form of it (routing does not choose such a backend).
+    ``raw`` is the body as the client sent it: it goes on as it is where nothing has to change. Raises `ValueError` if
+    the backend offers no form of the request (routing does not choose such a backend).
     """
+    if raw and endpoint in offered and body.get("model") == model:
+        if not stream or body.get("stream_options") == _WITH_USAGE:
+            return endpoint, raw
+        if "stream_options" not in body:
+            return endpoint, raw.rstrip()[:-1] + b',"stream_options":{"include_usage":true}}'
     if endpoint not in offered:
         if endpoint == "completions" and "chat" in offered:
             endpoint, body = "chat", chat_from_completion(body)
@@ -143,7 +152,9 @@ def body_for(body: dict[str, Any], endpoint: str, offered: frozenset[str], model
             endpoint, body = "completions", completion_from_chat(body)
         else:
             raise ValueError(f"no form of {endpoint} among {sorted(offered)}")
-    return endpoint, _encode({**body, "model": model, "stream": True, "stream_options": {"include_usage": True}})
+    if not stream:
+        return endpoint, _encode({**body, "model": model})
+    return endpoint, _encode({**body, "model": model, "stream": True, "stream_options": _WITH_USAGE})
 
 
 # --- what we write ourselves
@@ -156,27 +167,36 @@ def answer_id(endpoint: str, request_id: str) -> str:
 
 def text_event(endpoint: str, id: str, model: str, created: int, text: str) -> bytes:
     """One event with a piece of text, for answers that no OpenAI backend streamed (cached, classic)."""
-    return event(_encode(_chunk(endpoint, id, model, created, text, None)))
+    return chunk_event(endpoint, id, model, created, [_choice(endpoint, text, None)])
 
 
 def final_events(endpoint: str, id: str, model: str, created: int, finish_reason: str, usage: Usage | None) -> bytes:
     """The events that end such an answer: finish reason, usage and ``[DONE]``."""
-    last = _chunk(endpoint, id, model, created, "", finish_reason)
-    events = event(_encode(last))
+    events = final_event(endpoint, id, model, created, finish_reason)
     if usage is not None:
-        events += event(_encode({**last, "choices": [], "usage": usage}))
+        events += chunk_event(endpoint, id, model, created, [], usage)
     return events + event(b"[DONE]")
 
 
-def _chunk(endpoint: str, id: str, model: str, created: int, text: str, finish: str | None) -> dict[str, Any]:
-    choice: dict[str, Any] = {"index": 0, "finish_reason": finish, "logprobs": None}
+def final_event(endpoint: str, id: str, model: str, created: int, finish_reason: str) -> bytes:
+    """The event that tells why the answer ends."""
+    return chunk_event(endpoint, id, model, created, [_choice(endpoint, "", finish_reason)])
+
+
+def chunk_event(
+    endpoint: str, id: str, model: str, created: int, choices: list[dict[str, Any]], usage: Usage | None = None
+) -> bytes:
+    """One chunk of ours as an event."""
+    kind = "chat.completion.chunk" if endpoint == "chat" else "text_completion"
+    chunk = {"id": id, "object": kind, "created": created, "model": model, "choices": choices}
+    return event(_encode(chunk if usage is None else {**chunk, "usage": usage}))
+
+
+def _choice(endpoint: str, text: str, finish_reason: str | None) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": 0, "finish_reason": finish_reason, "logprobs": None}
     if endpoint == "chat":
-        choice["delta"] = {"role": "assistant", "content": text} if finish is None else {}
-        kind = "chat.completion.chunk"
-    else:
-        choice["text"] = text
-        kind = "text_completion"
-    return {"id": id, "object": kind, "created": created, "model": model, "choices": [choice]}
+        return {**choice, "delta": {"role": "assistant", "content": text} if finish_reason is None else {}}
+    return {**choice, "text": text}
 
 
 def error_body(message: str, type: str, code: str | None, param: str | None = None) -> bytes:

@@ -18,7 +18,7 @@ from balancer.wire import control, heartbeat
 async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
     """Wait for what nothing announces."""
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.001)
 
 

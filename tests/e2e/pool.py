@@ -74,6 +74,11 @@ class Status(dict[str, Any]):
         backend = self.backend(name)
         return backend["state"] if backend is not None else None
 
+    def running(self, name: str) -> int | None:
+        """What this backend's engine said it works on, in its last beat."""
+        backend = self.backend(name)
+        return backend["load"]["running"] if backend is not None and backend["load"] is not None else None
+
     @property
     def alive(self) -> list[str]:
         return [backend["name"] for backend in self["backends"] if backend["state"] == "alive"]
@@ -86,7 +91,9 @@ class Status(dict[str, Any]):
     @property
     def idle(self) -> bool:
         """No lease, nobody waiting, no exchange under way: nothing leaked."""
-        return self.in_flight == 0 and self["queue"] == {"waiting": 0, "bytes": 0} and not any(self["exchanges"].values())
+        return (
+            self.in_flight == 0 and self["queue"] == {"waiting": 0, "bytes": 0} and not any(self["exchanges"].values())
+        )
 
 
 class Balancer:
@@ -152,7 +159,9 @@ class Pool(NamedTuple):
 
 
 @asynccontextmanager
-async def pool(*balancer_arguments: str, backends: list[list[str]] | None = None, cache: bool = False) -> AsyncIterator[Pool]:
+async def pool(
+    *balancer_arguments: str, backends: list[list[str]] | None = None, cache: bool = False
+) -> AsyncIterator[Pool]:
     """A balancer and echo backends (arguments of each; default: one), all in service."""
     async with AsyncExitStack() as stack:
         front = await stack.enter_async_context(balancer(*balancer_arguments, cache=cache))

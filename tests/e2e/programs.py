@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-START_S: Final = 45.0
-"""A Python start on a machine that is busy with something else."""
+START_S: Final = 90.0
+"""A start, of a model too, on a machine that is busy with something else."""
 EXIT_S: Final = 15.0
 _LINES_MAX: Final = 20_000
 _TAIL_LINES: Final = 40

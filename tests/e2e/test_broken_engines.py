@@ -108,7 +108,9 @@ async def test_what_fails_before_the_first_byte_is_asked_once_elsewhere(front: B
 
 
 @pytest.mark.parametrize("bad", [resets, never_answers, says_internal_error, answers_html, answers_junk])
-async def test_when_every_engine_fails_two_attempts_are_the_most_and_the_error_is_told(front: Balancer, bad: Script) -> None:
+async def test_when_every_engine_fails_two_attempts_are_the_most_and_the_error_is_told(
+    front: Balancer, bad: Script
+) -> None:
     """Faults 19, 20 and 24: structured, and three engines that share a fault are not all tried."""
     async with engines(front, bad, bad, bad) as (model, broken):
         answer = await ask(front.port, "how is it", model=model)
@@ -171,7 +173,9 @@ async def test_bytes_that_come_singly_make_the_same_text(front: Balancer, line_e
     texts = ("Grüße", " aus", " 東京", " 🚀", "\n\n data: no event\r\n", "\u2028!")
 
     async def sliced(body: dict[str, Any], wire: Wire) -> None:
-        await wire.send_sliced(HEAD + b"".join(chunk(part) for part in halves(events(*texts, line_end=line_end))) + LAST_CHUNK)
+        await wire.send_sliced(
+            HEAD + b"".join(chunk(part) for part in halves(events(*texts, line_end=line_end))) + LAST_CHUNK
+        )
 
     async with engines(front, sliced) as (model, _):
         answer = await ask(front.port, "how is it", model=model)
@@ -212,7 +216,9 @@ async def test_an_engine_that_never_ends_an_event_is_cut(front: Balancer) -> Non
 
 async def test_an_engine_gets_no_more_than_the_request(front: Balancer) -> None:
     async with engines(front, well) as (model, (healthy,)):
-        await ask(front.port, "how is it", model=model, key="secret", cache="bypass", deadline_s=5, temperature=0.5, top_p=0.9)
+        await ask(
+            front.port, "how is it", model=model, key="secret", cache="bypass", deadline_s=5, temperature=0.5, top_p=0.9
+        )
         (body,) = healthy.asked
         assert body["prompt"] == "how is it" and body["temperature"] == 0.5 and body["top_p"] == 0.9
         assert body["stream"] is True and not {"key", "cache", "deadline_s", "id"} & set(body)

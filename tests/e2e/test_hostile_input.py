@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -92,8 +93,10 @@ async def test_a_line_of_ten_megabytes_is_refused_without_being_kept(running: Po
 
 async def test_the_same_id_twice_is_an_error_and_the_first_is_answered(running: Pool) -> None:
     async with unaffected(running), talk(running.port) as connection:
-        connection.write(b'{"id":"a","prompt":"one two three"}\n{"id":"a","prompt":"again"}\n{"id":"b","prompt":"end"}\n')
-        replies = []
+        connection.write(
+            b'{"id":"a","prompt":"one two three"}\n{"id":"a","prompt":"again"}\n{"id":"b","prompt":"end"}\n'
+        )
+        replies: list[dict[str, Any]] = []
         while not replies or "done" not in replies[-1] or replies[-1].get("id") != "a":
             line = await asyncio.wait_for(connection.reader.readline(), 10.0)
             replies += [json.loads(line)] if not line.isspace() else []
@@ -122,7 +125,16 @@ async def test_random_bytes_to_every_door(running: Pool) -> None:
         finally:
             writer.transport.abort()
 
-    starts = [b"", b"{", b"GET ", b"POST / HTTP/1.1\r\n", b"CLIENT|", b"REGISTER|", b"REGISTER|127.0.0.1|", b"\x16\x03\x01"]
+    starts = [
+        b"",
+        b"{",
+        b"GET ",
+        b"POST / HTTP/1.1\r\n",
+        b"CLIENT|",
+        b"REGISTER|",
+        b"REGISTER|127.0.0.1|",
+        b"\x16\x03\x01",
+    ]
     async with unaffected(running):
         await asyncio.gather(*(throw(start) for start in starts * 4))
         assert (await running.balancer.status())["backends"][0]["state"] == "alive"

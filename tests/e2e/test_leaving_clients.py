@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -34,8 +35,9 @@ async def test_who_leaves_in_mid_stream_frees_the_slot_and_disturbs_nobody(way: 
             assert stays.text == echoed("stay here", 100)
         status = await front.until_idle()
         assert status["counts"]["cancelled"] == 1
-        load = await front.until(lambda status: status.backend(program.ready["name"])["load"]["running"] == 0)
-        assert load.idle
+        name = program.ready["name"]
+        told = await front.until(lambda status: status.running(name) == 0)
+        assert told.idle
 
 
 async def test_who_leaves_between_two_slow_tokens_frees_the_slot() -> None:
@@ -113,7 +115,7 @@ async def test_who_does_not_read_is_cut_and_costs_no_memory_and_no_time() -> Non
             sock.setblocking(False)
             await loop.sock_connect(sock, ("127.0.0.1", front.port))
             reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
-            writer.transport.pause_reading()
+            cast(asyncio.Transport, writer.transport).pause_reading()
             line = Talk(reader, writer)
             line.ask(long_words, 1, **endless(8000))
             status = await front.until(lambda status: status.in_flight == 1)

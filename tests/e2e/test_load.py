@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from typing import Any
 
 from tests.e2e.pool import Pool, pool
 from tests.e2e.raw_agent import registered
@@ -97,13 +98,16 @@ async def test_no_counter_is_left_behind_by_any_mix_of_endings() -> None:
         assert counts["completed"] > 0 and counts["cancelled"] > 0
 
 
+ENDINGS: dict[str, dict[str, Any]] = {"deadline": {"deadline_s": 0.05}, "unknown": {"model": "none"}}
+
+
 async def one_client(running: Pool, rng: random.Random) -> None:
     """Some requests that end in different ways, then a way to leave."""
     async with talk(running.port) as connection:
         answers = []
         for n in range(6):
             kind = rng.choice(["plain", "cancel", "deadline", "unknown"])
-            fields = {"deadline": {"deadline_s": 0.05}, "unknown": {"model": "none"}}.get(kind, {})
+            fields = ENDINGS.get(kind, {})
             answers.append(connection.ask(f"words of {n} " * 6, n, **fields))
             if kind == "cancel":
                 connection.cancel(n)

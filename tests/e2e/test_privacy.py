@@ -17,7 +17,13 @@ async def test_no_log_holds_what_was_asked_or_answered() -> None:
         front, port = running.balancer, running.port
         fine = await ask(port, f"{CANARY} please")
         assert fine.text == f"{CANARY} please"
-        for fields in ({"model": CANARY}, {"temperature": CANARY}, {"deadline_s": 0.001}, {"cache": "only"}, {"max_tokens": -1}):
+        for fields in (
+            {"model": CANARY},
+            {"temperature": CANARY},
+            {"deadline_s": 0.001},
+            {"cache": "only"},
+            {"max_tokens": -1},
+        ):
             await ask(port, f"{CANARY} please", **fields)
         async with talk(port) as broken:
             broken.write(f'{{"prompt":"{CANARY}\n'.encode() + f"{CANARY} {CANARY}\n".encode())

@@ -18,6 +18,11 @@ async def occupied(stack: AsyncExitStack, port: int, tokens: int = 4000) -> Talk
     return connection
 
 
+async def told(connection: Talk, answer: Answer) -> None:
+    """The request waits, and its client knows."""
+    await connection.until(lambda: answer.queued)
+
+
 async def test_requests_are_served_in_the_order_in_which_they_came() -> None:
     async with pool(backends=ONE_SLOT) as (front, _), AsyncExitStack() as stack:
         first = await occupied(stack, front.port)
@@ -26,7 +31,7 @@ async def test_requests_are_served_in_the_order_in_which_they_came() -> None:
         for n in range(5):
             connection = await stack.enter_async_context(talk(front.port))
             answer = connection.ask(f"number {n}", n)
-            await connection.until(lambda answer=answer: answer.queued)
+            await told(connection, answer)
             assert answer.queued == [n + 1]
             waiting.append((connection, answer))
         first.cancel("stream")

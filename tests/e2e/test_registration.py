@@ -107,7 +107,13 @@ async def test_captured_forged_and_foreign_beats_are_no_signs_of_life() -> None:
 async def test_garbage_on_a_control_connection_ends_it_and_nothing_else() -> None:
     """Fault 6: the link is dropped, its lease with it, and the daemon serves on."""
     async with pool() as (front, _):
-        for garbage in (os.urandom(500) + b"\n", b"\xff\xfe\n", b"x" * (10 << 20), b'{"beat":"no base64"}\n', b'{"a":1}\n'):
+        for garbage in (
+            os.urandom(500) + b"\n",
+            b"\xff\xfe\n",
+            b"x" * (10 << 20),
+            b'{"beat":"no base64"}\n',
+            b'{"a":1}\n',
+        ):
             async with raw_agent(front.port) as agent:
                 assert "lease" in await agent.register(ELSEWHERE)
                 agent.writer.write(garbage)
@@ -138,7 +144,9 @@ async def test_addresses_that_are_nobodys_business_are_refused() -> None:
                 assert answer["refused"]["code"] in ("address_not_allowed", "bad_url"), url
         status = await front.status()
         assert status["backends"] == []
-        assert sum(count for name, count in status["agents"].items() if name.startswith("refused.")) == len(FORBIDDEN_URLS)
+        assert sum(count for name, count in status["agents"].items() if name.startswith("refused.")) == len(
+            FORBIDDEN_URLS
+        )
 
 
 async def test_a_name_belongs_to_who_holds_it() -> None:

@@ -36,7 +36,7 @@ async def served(
     server = make_server(make_app(Balancer("127.0.0.1", balancer_port), limits=limits, **options), limits)
     listening = listen("127.0.0.1", port)
     running = asyncio.get_running_loop().create_task(server.serve([listening]))
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+    while not server.started:  # uvicorn has no event for it
         await asyncio.sleep(0.01)
     try:
         yield Served(listening.getsockname()[1])

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.client.fake_balancer import FakeBalancer, FakeExchange, echo
 from tests.frontend.served import served
@@ -16,30 +17,40 @@ playwright = pytest.importorskip("playwright.async_api", reason="playwright is n
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),  # one browser for all of them: each costs seconds to start
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
 ]
 expect = playwright.expect
+expect.set_options(timeout=20_000)
 
 PHONE = {"viewport": {"width": 360, "height": 700}, "is_mobile": True, "has_touch": True}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Any]:
+    async with playwright.async_playwright() as library:
+        browser = await library.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def balancer() -> AsyncIterator[FakeBalancer]:
     async with FakeBalancer().running() as fake:
         yield fake
 
 
-@pytest.fixture
-async def open_page(balancer: FakeBalancer) -> AsyncIterator[Callable[..., Any]]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def open_page(browser: Any, balancer: FakeBalancer) -> AsyncIterator[Callable[..., Any]]:
     """Opens the page; whatever its scripts throw, or its policy blocks, fails the test."""
     wrong: list[str] = []
-    async with served(balancer.port) as site, playwright.async_playwright() as library:
-        browser = await library.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    contexts: list[Any] = []
+    async with served(balancer.port) as site:
 
         async def open_page(**options: Any) -> Any:
-            context = await browser.new_context(**options)
-            page = await context.new_page()
+            contexts.append(await browser.new_context(**options))
+            page = await contexts[-1].new_page()
             page.on("pageerror", lambda error: wrong.append(str(error)))
             page.on("console", lambda m: wrong.append(m.text) if "Content Security Policy" in m.text else None)
             page.set_default_timeout(20_000)
@@ -50,7 +61,8 @@ async def open_page(balancer: FakeBalancer) -> AsyncIterator[Callable[..., Any]]
         try:
             yield open_page
         finally:
-            await browser.close()
+            for context in contexts:
+                await context.close()
     assert not wrong
 
 
@@ -200,19 +212,17 @@ async def test_dropped_turns_are_dimmed_and_the_page_says_so(balancer, open_page
     assert await page.locator(".turn").count() == 3
 
 
-async def test_the_page_finds_its_server_again():
-    async with FakeBalancer().running() as fake, playwright.async_playwright() as library:
-        browser = await library.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = await browser.new_page()
-        async with served(fake.port) as site:
-            await page.goto(site.url)
-            await expect(page.locator("#link")).to_have_attribute("data-state", "online")
-        await expect(page.locator("#link")).not_to_have_attribute("data-state", "online")
-        async with served(fake.port, port=site.port):
-            await expect(page.locator("#link")).to_have_attribute("data-state", "online", timeout=20_000)
-            await ask(page, "back again")
-            await expect(page.locator(".answer")).to_have_text("back again")
-        await browser.close()
+async def test_the_page_finds_its_server_again(browser, balancer):
+    page = await browser.new_page()
+    async with served(balancer.port) as site:
+        await page.goto(site.url)
+        await expect(page.locator("#link")).to_have_attribute("data-state", "online")
+    await expect(page.locator("#link")).not_to_have_attribute("data-state", "online")
+    async with served(balancer.port, port=site.port):
+        await expect(page.locator("#link")).to_have_attribute("data-state", "online")
+        await ask(page, "back again")
+        await expect(page.locator(".answer")).to_have_text("back again")
+    await page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from balancer.errors import Failure
-from balancer.exchange.ports import Outcome
+from balancer.exchange.ports import Opening, Outcome
 from balancer.pool.backend import BackendSpec, State
 from balancer.pool.detector import NATIVE
 from balancer.pool.transition import Reason, Transition
@@ -36,6 +36,12 @@ class Client:
         self.heard: list[bytes] = []
         self.ended: str | None = None
         self._counts = counts
+
+    def opened(self, opening: Opening) -> None:
+        assert self.ended is None
+
+    def whole(self, body: bytes) -> None:
+        raise AssertionError("a stream was asked for")
 
     def queued(self, position: int) -> None:
         assert position >= 1

@@ -72,6 +72,16 @@ async def test_what_is_no_balancer_is_an_error_and_not_a_crash(answer: bytes) ->
     server.close()
 
 
+async def test_a_lease_whose_key_is_not_hex_is_an_error_too() -> None:
+    challenge = b'{"challenge":{"nonce":"' + b"ab" * 16 + b'"}}\n'
+    server, port = await serve_once(challenge + b'{"lease":{"id":1,"beat_s":1,"deadline_s":3,"key":"xyz"}}\n')
+    link = await ControlLink.open("127.0.0.1", port)
+    with pytest.raises(RemoteProtocolError, match="key"):
+        await link.register(identity(None), b"")
+    link.close()
+    server.close()
+
+
 async def test_a_port_nobody_listens_on_is_an_oserror() -> None:
     server, port = await serve_once(b"")
     server.close()

@@ -25,7 +25,9 @@ class Words:
 
 def run(tokenizer: Any, prompt: list[int], tokens: list[int]) -> tuple[str, list[int], list[str]]:
     """Text, ids and pieces of an answer."""
-    detokenizer, ids, pieces = Detokenizer(tokenizer, prompt), [], []
+    detokenizer = Detokenizer(tokenizer, prompt)
+    ids: list[int] = []
+    pieces: list[str] = []
     for token in tokens:
         given = detokenizer.feed(token)
         if given is not None:
@@ -44,7 +46,8 @@ def test_whole_characters_only_and_all_of_them(prompt: str, answer: str) -> None
 
 @given(st.lists(st.integers(0, 255), max_size=60))
 def test_any_bytes_lose_no_token_and_hold_no_more_than_a_character_may_need(tokens: list[int]) -> None:
-    detokenizer, waiting, ids = Detokenizer(Bytes(), [65]), 0, []
+    detokenizer, waiting = Detokenizer(Bytes(), [65]), 0
+    ids: list[int] = []
     for token in tokens:
         given = detokenizer.feed(token)
         ids += given[1] if given is not None else ()

@@ -28,12 +28,15 @@ def test_the_models_own_sampling_defaults_are_read(tmp_path: Path) -> None:
     assert loaded.eos_ids == {0, 5}
 
 
+@pytest.mark.parametrize("name", ["no-such-owner/no-such-model", "not/a/name", "gpt2"])
 def test_a_name_that_can_not_be_fetched_is_told_in_words_and_names_the_built_in_model(
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/nonexistent")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(EngineUnavailable, match="--model storyteller"):
-        load_model("no-such-owner/no-such-model", "cpu", 1)
+        load_model(name, "cpu", 1)
 
 
 def test_a_directory_that_is_not_there_or_holds_no_model_is_told(tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ def test_common_architectures_share_a_batch() -> None:
         "head_dim": 8,
         "max_position_embeddings": 128,
     }
-    for model in (LlamaForCausalLM(LlamaConfig(**sizes)), Qwen3ForCausalLM(Qwen3Config(**sizes))):
+    models: list[Any] = [LlamaForCausalLM(LlamaConfig(**sizes)), Qwen3ForCausalLM(Qwen3Config(**sizes))]
+    for model in models:
         runner = make_runner(model.eval(), 4, 128)
         assert isinstance(runner, SlotRunner)
         prompts = [[1, 2, 3], [4, 5, 6, 7, 8, 9]]
@@ -139,7 +140,8 @@ def test_sliding_windows_look_back_no_further() -> None:
         max_position_embeddings=128,
         sliding_window=8,
     )
-    model = MistralForCausalLM(config).eval()
+    model: Any = MistralForCausalLM(config)
+    model.eval()
     prompt = [n % 50 for n in range(30)]
     runner = make_runner(model, 2, 128)
     assert isinstance(runner, SlotRunner)
@@ -153,7 +155,8 @@ def test_an_architecture_with_another_kind_of_memory_is_served_one_after_the_oth
     from transformers import BloomConfig, BloomForCausalLM
 
     torch.manual_seed(1)
-    model = BloomForCausalLM(BloomConfig(vocab_size=50, hidden_size=32, n_layer=2, n_head=4)).eval()
+    model: Any = BloomForCausalLM(BloomConfig(vocab_size=50, hidden_size=32, n_layer=2, n_head=4))
+    model.eval()
     with caplog.at_level(logging.WARNING):
         runner = make_runner(model, 4, 128)
     assert isinstance(runner, SoloRunner)

@@ -23,7 +23,8 @@ def make_tokenizer() -> Any:
         vocab_size=320, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(TEXTS, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>")
+    fast: Any = PreTrainedTokenizerFast
+    return fast(tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>")
 
 
 def make_model(vocabulary: int, **changes: Any) -> Any:
@@ -34,7 +35,8 @@ def make_model(vocabulary: int, **changes: Any) -> Any:
     torch.manual_seed(7)
     sizes: dict[str, Any] = {"n_positions": CONTEXT, "n_embd": 32, "n_layer": 2, "n_head": 2} | changes
     config = GPT2Config(vocab_size=vocabulary, bos_token_id=EOS, eos_token_id=EOS, initializer_range=0.3, **sizes)
-    return GPT2LMHeadModel(config).eval()
+    model: Any = GPT2LMHeadModel(config)
+    return model.eval()
 
 
 def save_tiny(path: Path) -> Path:

@@ -127,6 +127,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.raw = b""
+        self.body: bytes | None = None
         self.pieces = 0
         self.failure: Failure | None = None
         self.ended = False
@@ -138,6 +139,10 @@ class Listener:
         self.raw += events
         self.pieces += 1
         self.first.set()
+
+    def on_whole(self, body: bytes) -> None:
+        assert not self.over.is_set()
+        self.body = body
 
     def on_end(self) -> None:
         assert not self.over.is_set()

@@ -53,7 +53,7 @@ async def test_its_last_words_and_status_are_known() -> None:
     child = await watch.start("--die")
     await watch.ended.wait()
     assert child.exit_status == 1
-    while not child.last_words:  # noqa: ASYNC110 - its end may be known before its words
+    while not child.last_words:  # its end may be known before its words
         await asyncio.sleep(0.01)
     assert child.last_words == "cannot live here"
     await child.end(1)

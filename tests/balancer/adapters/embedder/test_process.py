@@ -42,7 +42,7 @@ async def start() -> AsyncIterator[Start]:
 
 async def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
     async with asyncio.timeout(limit_s):
-        while not condition():  # noqa: ASYNC110 - many different conditions
+        while not condition():
             await asyncio.sleep(0.005)
 
 

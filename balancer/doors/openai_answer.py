@@ -1,0 +1,177 @@
+"""The sink of an HTTP client that asked a model: a stream of events, or one body.
+
+Until the answer begins, nothing is sent, so that an error keeps its status and the headers can say what happened.
+A stream that still waits after five seconds gets its head all the same and then a comment every five seconds, since
+proxies between would think it dead; from there on an error is an event, never a clean end that lies.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from balancer.doors.http import Answer, HttpConnection
+from balancer.errors import Failure
+from balancer.exchange.exchange import Exchange
+from balancer.exchange.journal import Journal
+from balancer.exchange.ports import Clock, Opening, Outcome
+from balancer.request import Request
+from balancer.wire import http1, openai
+from balancer.wire.sse import event
+from balancer.wire.whole import whole_body, without_usage
+
+HEAD_HELD_S: Final = 5.0
+RETRY_AFTER_MAX_S: Final = 120
+_PING: Final = b": ping\n\n"
+_STREAM_HEADERS: Final = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
+
+
+class OpenAIAnswer:
+    """One request's answer on its connection; a `balancer.exchange.ports.Sink` and a `balancer.doors.http.Pending`."""
+
+    __slots__ = (
+        "_clock", "_connection", "_created", "_early", "_head_sent", "_journal", "_opening", "_request", "_said_at",
+        "_usage_wanted", "_whole", "exchange",
+    )  # fmt: skip
+
+    def __init__(
+        self, connection: HttpConnection, request: Request, clock: Clock, created: int, *, usage_wanted: bool
+    ) -> None:
+        self._connection = connection
+        self._request = request
+        self._clock = clock
+        self._created = created
+        self._usage_wanted = usage_wanted
+        self._opening: Opening | None = None
+        self._journal: Journal | None = None
+        self._whole = b""
+        self._head_sent = False
+        self._early = False
+        """The head went out before it was known who answers."""
+        self._said_at = clock.time()
+        self.exchange: Exchange | None = None
+
+    # --- Sink
+
+    def opened(self, opening: Opening) -> None:
+        self._opening = opening
+
+    def queued(self, position: int) -> None:
+        """HTTP clients just wait."""
+
+    def events(self, events: bytes) -> None:
+        """Relay events as they are; gather them where one body was asked for."""
+        if not self._request.stream:
+            if self._journal is None:
+                self._journal = Journal()
+            self._journal.add(events)
+            return
+        if not self._usage_wanted:
+            events = without_usage(events)
+        if self._head_sent:
+            self._connection.write(http1.chunk(events))
+        else:
+            self._head_sent = True
+            self._connection.write(self._head() + http1.chunk(events))
+
+    def whole(self, body: bytes) -> None:
+        self._whole = body
+
+    def done(self, outcome: Outcome) -> None:
+        if self._request.stream:
+            last = http1.chunk(self._comment(outcome)) if self._early else b""
+            self._connection.write(last + http1.LAST_CHUNK)
+            self._connection.over()
+        else:
+            body = self._whole or self._gathered(outcome)
+            self._connection.respond(Answer(200, body, (*self._facts(), *self._id())))
+
+    def failed(self, failure: Failure) -> None:
+        body = openai.error_body(failure.message, failure.type, failure.code)
+        if self._head_sent:
+            self._connection.write(http1.chunk(event(body)) + http1.LAST_CHUNK)
+            self._connection.over()
+            return
+        headers = [*self._facts(), *self._id()]
+        if failure.retry_after_s is not None:
+            headers.append(("retry-after", str(max(1, min(round(failure.retry_after_s), RETRY_AFTER_MAX_S)))))
+        self._connection.respond(Answer(failure.status, body, tuple(headers)))
+
+    # --- Pending
+
+    def pause(self) -> None:
+        if self.exchange is not None:
+            self.exchange.pause()
+
+    def resume(self) -> None:
+        if self.exchange is not None:
+            self.exchange.resume()
+
+    def cancel(self) -> None:
+        if self.exchange is not None:
+            self.exchange.cancel()
+
+    def keep_alive(self) -> None:
+        """Send the head of a stream that has waited too long, and show life while it waits on."""
+        if not self._request.stream or self._opening is not None:
+            return
+        now = self._clock.time()
+        if now - self._said_at < HEAD_HELD_S:
+            return
+        self._said_at = now
+        ping = http1.chunk(_PING)
+        self._connection.write(ping if self._head_sent else self._head() + ping)
+        self._early = self._early or not self._head_sent
+        self._head_sent = True
+
+    # --- what is said
+
+    def _head(self) -> bytes:
+        headers = (*_STREAM_HEADERS, *self._facts(), *self._id())
+        return http1.response_head(200, headers, length=None, keep_alive=self._connection.keeps_alive)
+
+    def _id(self) -> tuple[tuple[str, str], ...]:
+        return (("x-request-id", self._request.id),)
+
+    def _facts(self) -> tuple[tuple[str, str], ...]:
+        opening = self._opening
+        if opening is None:
+            return ()
+        return (
+            ("x-balancer-backend", opening.backend),
+            ("x-balancer-cache", cache_header(opening)),
+            ("x-balancer-attempts", str(opening.attempts)),
+        )
+
+    def _comment(self, outcome: Outcome) -> bytes:
+        """What the headers could not say."""
+        text = f": balancer backend={outcome.backend} attempts={outcome.attempts} cache={outcome.cache}\n\n"
+        return text.encode("latin-1", "replace")
+
+    def _gathered(self, outcome: Outcome) -> bytes:
+        """One body of what was streamed or cached."""
+        answer = self._journal.answer() if self._journal is not None else None
+        if answer is None:
+            return openai.error_body("the answer was too long to be gathered", "server_error", "answer_too_long")
+        usage = None
+        if answer.prompt_tokens is not None and answer.completion_tokens is not None:
+            total = answer.prompt_tokens + answer.completion_tokens
+            usage = openai.Usage(answer.prompt_tokens, answer.completion_tokens, total)
+        endpoint = self._request.endpoint
+        answer_id = openai.answer_id(endpoint, self._request.id)
+        return whole_body(endpoint, answer_id, outcome.model, self._created, answer.text, answer.finish_reason, usage)
+
+
+def cache_header(opening: Opening) -> str:
+    """``miss``, ``exact; age=12``, ``semantic; similarity=0.971; age=3``."""
+    parts = [opening.cache]
+    if opening.similarity is not None:
+        parts.append(f"similarity={opening.similarity:.3f}")
+    if opening.age_s is not None:
+        parts.append(f"age={opening.age_s:.0f}")
+    return "; ".join(parts)
+
+
+def usage_wanted(body: dict[str, object]) -> bool:
+    """Whether a streaming client asked for the chunk that tells usage."""
+    options = body.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True

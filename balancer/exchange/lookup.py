@@ -1,0 +1,65 @@
+"""The cache's part in one exchange: an equal request, then a near one, then a miss; at the end the answer is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from balancer.cache.entry import Entry
+from balancer.cache.keys import CacheKeys
+from balancer.exchange.cached import CacheLane
+from balancer.exchange.journal import Journal
+from balancer.exchange.ports import Embedding, Vector
+from balancer.request import Request
+
+
+class OnHit(Protocol):
+    def __call__(self, entry: Entry, kind: str, similarity: float | None) -> None: ...
+
+
+class Lookup:
+    """One request's. ``hit`` or ``miss`` is called once, at once or when the embedder has answered."""
+
+    __slots__ = ("_embedding", "_hit", "_keys", "_lane", "_miss", "_over", "_request")
+
+    def __init__(self, lane: CacheLane, request: Request, model: str, hit: OnHit, miss: Callable[[], None]) -> None:
+        self._lane = lane
+        self._request = request
+        self._hit = hit
+        self._miss = miss
+        self._keys: CacheKeys = lane.keys(request, model)
+        self._embedding: Embedding | None = None
+        self._over = False
+
+    def begin(self) -> bool:
+        """True: the embedder was asked, and one of the callbacks follows."""
+        entry = self._lane.exact(self._request, self._keys)
+        if entry is not None:
+            self._hit(entry, "exact", None)
+            return False
+        self._embedding = self._lane.embed(self._request, self._keys, self._embedded)
+        if self._embedding is None:
+            self._miss()
+        return self._embedding is not None
+
+    def _embedded(self, vector: Vector | None) -> None:
+        """The embedder answered, or its time is up (``None``)."""
+        if self._over:
+            return
+        near = self._lane.near(self._keys, vector)
+        if near is not None:
+            self._hit(near.entry, "semantic", near.similarity)
+        else:
+            self._miss()
+
+    def store(self, journal: Journal, backend: str) -> None:
+        """Keep what a backend has answered, if it is to be kept."""
+        answer = journal.answer()
+        if answer is not None:
+            self._lane.store(self._request, self._keys, answer, backend, self._embedding)
+
+    def cancel(self) -> None:
+        """Nobody waits any more."""
+        self._over = True
+        if self._embedding is not None:
+            self._embedding.cancel()

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from balancer.doors.http import Answer
+from balancer.pool.backend import State
+from balancer.wire.http1 import HttpRequest
+from tests.balancer.doors.lobby import Lobby
+
+
+async def a_lobby(**changes: Any) -> Lobby:
+    lobby = Lobby(**changes)
+    lobby.hall.join("gpu-1", slots=2)
+    return lobby
+
+
+def ask(lobby: Lobby, method: str, path: str, query: str = "", **headers: str) -> Answer:
+    fields = {name.encode(): value.encode() for name, value in headers.items()}
+    return lobby.admin.answer(HttpRequest(method, path, query, fields, b"", True))
+
+
+def body(answer: Answer) -> Any:
+    return json.loads(answer.body)
+
+
+async def test_the_status_tells_backends_queue_cache_and_counts() -> None:
+    lobby = await a_lobby(cache=True)
+    lobby.hall.ask("one")
+    lobby.hall.ask("two")
+    lobby.hall.ask("three")
+    answer = ask(lobby, "GET", "/status")
+    status = body(answer)
+    assert answer.status == 200
+    (backend,) = status["backends"]
+    assert (backend["name"], backend["state"], backend["in_flight"], backend["slots"]) == ("gpu-1", "alive", 2, 2)
+    assert backend["models"] == ["m"]
+    assert backend["beats"] == 1
+    assert status["queue"]["waiting"] == 1
+    assert status["exchanges"]["asking"] == 2
+    assert status["cache"]["entries"] == 0
+    assert status["counts"]["requests"] == 3
+    assert (status["version"], status["stopping"]) == ("1.2.3", False)
+
+
+async def test_the_status_never_tells_a_key() -> None:
+    lobby = await a_lobby(token=b"very secret token")
+    assert b"secret" not in ask(lobby, "GET", "/status").body
+
+
+async def test_a_backend_is_drained_and_taken_back_by_name() -> None:
+    lobby = await a_lobby()
+    (member,) = lobby.hall.registry.members()
+    assert body(ask(lobby, "POST", "/drain/gpu-1")) == {"backend": "gpu-1", "draining": True}
+    assert member.state is State.DRAINING
+    ask(lobby, "POST", "/drain/gpu%2D1", "undo=1")
+    assert member.state is State.ALIVE
+    missing = ask(lobby, "POST", "/drain/nobody")
+    assert (missing.status, body(missing)["error"]["code"]) == (404, "no_such_backend")
+
+
+async def test_the_cache_is_purged_whole_or_in_part() -> None:
+    lobby = await a_lobby(cache=True)
+    for tenant in ("one", "two", "three"):
+        lobby.hall.ask("hello", tenant=tenant)
+        lobby.hall.calls[-1].answer("x")
+    assert body(ask(lobby, "POST", "/cache/purge", "tenant=one")) == {"purged": 1}
+    assert body(ask(lobby, "POST", "/cache/purge", "tenant=two&model=other")) == {"purged": 0}
+    assert body(ask(lobby, "POST", "/cache/purge")) == {"purged": 2}
+    assert ask(await a_lobby(), "POST", "/cache/purge").status == 409
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/status", 405),
+        ("GET", "/drain/gpu-1", 405),
+        ("GET", "/cache/purge", 405),
+        ("GET", "/", 404),
+        ("HEAD", "/status/", 200),
+    ],
+)
+async def test_what_it_does_not_answer(method: str, path: str, status: int) -> None:
+    assert ask(await a_lobby(cache=True), method, path).status == status
+
+
+async def test_a_web_page_is_refused_whatever_it_asks() -> None:
+    lobby = await a_lobby()
+    for method, path in (("GET", "/status"), ("POST", "/drain/gpu-1")):
+        assert ask(lobby, method, path, origin="http://127.0.0.1:1230").status == 403
+    (member,) = lobby.hall.registry.members()
+    assert member.state is State.ALIVE
+
+
+async def test_it_answers_on_a_port_of_its_own() -> None:
+    lobby = await a_lobby()
+    async with lobby.open():
+        visitor = await lobby.visit(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n", admin=True)
+        assert (await visitor.some()).startswith(b"HTTP/1.1 200")
+        public = await lobby.visit(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await public.some()).startswith(b"HTTP/1.1 404")

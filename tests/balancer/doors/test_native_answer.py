@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from balancer import errors
+from balancer.doors.native_answer import NativeAnswer, failure_line
+from balancer.exchange.ports import Outcome
+from balancer.wire.native import RequestId
+from balancer.wire.sse import event
+from tests.fakes import last_events, text_events
+
+
+class Out:
+    """The connection's side: what was written, and which answers are over."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.ended: list[RequestId] = []
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def over(self, id: RequestId) -> None:
+        self.ended.append(id)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.written.splitlines()]
+
+
+def an_outcome(**changes: Any) -> Outcome:
+    fields: dict[str, Any] = {
+        "model": "m",
+        "backend": "b",
+        "cache": "miss",
+        "attempts": 1,
+        "queue_s": 0.0012,
+        "ttft_s": 0.5,
+        "total_s": 2.0,
+    }
+    return Outcome(**{**fields, **changes})
+
+
+def test_all_the_text_of_one_run_of_events_is_one_line() -> None:
+    out = Out()
+    NativeAnswer(out, 7).events(text_events("a", "", "b") + last_events())
+    assert out.lines == [{"id": 7, "text": "ab"}]
+
+
+def test_events_without_text_write_nothing_and_leave_the_answer_silent() -> None:
+    out = Out()
+    answer = NativeAnswer(out, 7)
+    answer.events(b": comment\n\n" + last_events())
+    assert out.written == b""
+    assert answer.silent
+    answer.events(text_events("a"))
+    assert not answer.silent
+
+
+def test_what_is_more_than_text_goes_as_a_chunk_in_its_place() -> None:
+    out = Out()
+    tools = b'{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0}]}}],"odd":1}'
+    NativeAnswer(out, "x").events(text_events("a") + event(tools) + text_events("b"))
+    assert out.lines == [{"id": "x", "text": "a"}, {"id": "x", "chunk": json.loads(tools)}, {"id": "x", "text": "b"}]
+
+
+def test_a_chunk_that_cannot_be_read_is_the_backends_failure_and_nothing_of_it_is_written() -> None:
+    out = Out()
+    with pytest.raises(ValueError):
+        NativeAnswer(out, 7).events(text_events("a") + event(b"{nonsense"))
+    assert out.written == b""
+
+
+def test_done_tells_how_the_answer_came_about() -> None:
+    out = Out()
+    answer = NativeAnswer(out, None)
+    answer.events(text_events("a") + last_events("length"))
+    answer.done(an_outcome(cache="semantic", similarity=0.98765, age_s=12.34))
+    done = out.lines[-1]["done"]
+    assert done["finish_reason"] == "length"
+    assert (done["cache"], done["similarity"], done["age_s"]) == ("semantic", 0.9877, 12.3)
+    assert done["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    assert (done["queue_ms"], done["ttft_ms"], done["total_ms"]) == (1.2, 500.0, 2000.0)
+    assert "id" not in out.lines[-1]
+    assert out.ended == [None]
+
+
+def test_a_cancel_without_an_exchange_is_answered_all_the_same() -> None:
+    out = Out()
+    NativeAnswer(out, 7).cancel_by_client()
+    assert out.lines == [{"id": 7, "done": {"finish_reason": "cancelled"}}]
+    assert out.ended == [7]
+
+
+def test_a_failure_says_when_to_try_again_only_where_that_helps() -> None:
+    out = Out()
+    NativeAnswer(out, 7).failed(errors.queue_full(3, 2.5))
+    error = out.lines[0]["error"]
+    assert (error["code"], error["type"], error["retry_after_s"]) == ("queue_full", "server_error", 2.5)
+    assert "retry_after_s" not in json.loads(failure_line(None, errors.bad_request("no")))["error"]
+
+
+def test_a_position_is_told_as_it_is() -> None:
+    out = Out()
+    NativeAnswer(out, 7).queued(3)
+    assert out.lines == [{"id": 7, "queued": {"position": 3}}]

@@ -1,0 +1,190 @@
+"""The command line: what an operator types, and the settings that come of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from balancer import daemon
+from balancer.cli import main
+from balancer.config import Config
+
+
+class Operator:
+    """Types commands; the daemon that would start is only looked at."""
+
+    def __init__(self) -> None:
+        self.started: list[Config] = []
+
+    def run(self, config: Config) -> int:
+        self.started.append(config)
+        return 0
+
+    def types(self, *arguments: object, **environment: str) -> Result:
+        return CliRunner().invoke(main, [str(a) for a in arguments], env=environment)
+
+    def config(self, *arguments: object, **environment: str) -> Config:
+        result = self.types(*arguments, **environment)
+        assert result.exit_code == 0, result.output
+        return self.started[-1]
+
+    def error(self, *arguments: object, **environment: str) -> str:
+        result = self.types(*arguments, **environment)
+        assert result.exit_code == 2, result.output
+        assert not self.started
+        assert "Traceback" not in result.output
+        return result.output
+
+
+@pytest.fixture
+def operator(monkeypatch: pytest.MonkeyPatch) -> Operator:
+    found = Operator()
+    monkeypatch.setattr(daemon, "run", found.run)
+    return found
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "balancer.yaml"
+    path.write_text(
+        "port: 2001\nqueue-size: 5\ncache: false\npolicy: round-robin\nupstream: http://127.0.0.1:8000\n"
+        "backends-from: [10.0.0.0/8, 'fd00::/8']\ndefault-model:\nqueue-timeout: 7\n"
+    )
+    return path
+
+
+def test_without_a_word_the_defaults_hold(operator: Operator) -> None:
+    assert operator.config() == Config()
+
+
+def test_a_file_wins_over_defaults(operator: Operator, file: Path) -> None:
+    config = operator.config("--config", file)
+    assert (config.port, config.queue_size, config.cache, config.policy) == (2001, 5, False, "round-robin")
+    assert config.upstream == ("http://127.0.0.1:8000",), "one value stands for a list of one"
+    assert [str(network) for network in config.backends_from] == ["10.0.0.0/8", "fd00::/8"]
+    assert (config.default_model, config.queue_timeout_s) == (None, 7.0)
+
+
+def test_the_environment_wins_over_the_file(operator: Operator, file: Path) -> None:
+    config = operator.config("--config", file, LLM_BALANCER_PORT="2002", LLM_BALANCER_CACHE="true")
+    assert (config.port, config.cache, config.queue_size) == (2002, True, 5)
+
+
+def test_a_flag_wins_over_the_environment(operator: Operator, file: Path) -> None:
+    config = operator.config("--config", file, "--port", 2003, "--no-cache", LLM_BALANCER_PORT="2002")
+    assert (config.port, config.cache) == (2003, False)
+
+
+def test_the_file_itself_may_be_named_in_the_environment(operator: Operator, file: Path) -> None:
+    assert operator.config(LLM_BALANCER_CONFIG=str(file)).port == 2001
+
+
+@pytest.mark.parametrize(
+    ("arguments", "policy"),
+    [
+        ((), "least-connections"),
+        (("-r",), "round-robin"),
+        (("--round-robin",), "round-robin"),
+        (("-c",), "least-connections"),
+        (("--policy", "round-robin"), "round-robin"),
+        (("-r", "--policy", "round-robin"), "round-robin"),
+    ],
+)
+def test_a_policy_is_named_in_three_ways(operator: Operator, arguments: tuple[str, ...], policy: str) -> None:
+    assert operator.config(*arguments).policy == policy
+
+
+@pytest.mark.parametrize("arguments", [("-r", "-c"), ("-r", "--policy", "least-connections")])
+def test_two_policies_are_an_error(operator: Operator, arguments: tuple[str, ...]) -> None:
+    assert "one at a time" in operator.error(*arguments)
+
+
+def test_a_policy_on_the_command_line_wins_over_another_kind_of_naming_it_elsewhere(
+    operator: Operator, file: Path
+) -> None:
+    assert operator.config("--config", file, "-c").policy == "least-connections"
+    assert operator.config("-r", LLM_BALANCER_POLICY="least-connections").policy == "round-robin"
+
+
+def test_an_unknown_policy_is_an_error_that_lists_the_known(operator: Operator) -> None:
+    said = operator.error("--policy", "fastest")
+    assert "round-robin" in said and "least-connections" in said
+
+
+def test_an_unknown_setting_in_the_file_suggests_the_right_one(operator: Operator, tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text("cache-treshold: 0.9\n")
+    assert "did you mean 'cache-threshold'" in operator.error("--config", path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("port: many\n", "not a valid integer"),
+        ("port: [1, 2]\n", "expected one value"),
+        ("log-level: loud\n", "loud"),
+        ("help: true\n", "unknown setting"),
+        ("version: true\n", "unknown setting"),
+        ("cache-threshold: 3\n", "cache-threshold"),
+    ],
+)
+def test_a_wrong_value_in_the_file_is_told_in_words(
+    operator: Operator, tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(text)
+    assert said in operator.error("--config", path)
+
+
+def test_checking_the_settings_starts_nothing(operator: Operator, file: Path) -> None:
+    result = operator.types("--config", file, "--check-config")
+    assert (result.exit_code, result.output) == (0, "the settings are fine\n")
+    assert operator.started == []
+    assert "queue-size" in operator.error("--check-config", "--queue-size", "-1")
+
+
+@pytest.mark.parametrize("option", ["--host", "--admin-host"])
+def test_beyond_this_machine_it_must_be_told_to_be_insecure(operator: Operator, option: str) -> None:
+    assert "--insecure" in operator.error(option, "0.0.0.0")
+    assert operator.config(option, "0.0.0.0", "--insecure").insecure
+
+
+def test_the_token_comes_from_a_file_or_the_environment_and_never_from_a_flag(
+    operator: Operator, tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    path.write_text("secret\n")
+    assert operator.config("--token-file", path).token == b"secret"
+    assert operator.config(LLM_BALANCER_TOKEN="other").token == b"other"
+    assert operator.config("--token-file", path, LLM_BALANCER_TOKEN="other").token == b"secret"
+    result = operator.types("--token", "secret")
+    assert result.exit_code == 2
+    assert "No such option" in result.output
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1/8", "everywhere"])
+def test_a_wrong_network_is_named(operator: Operator, value: str) -> None:
+    assert value in operator.error("--backends-from", value)
+
+
+def test_upstreams_may_be_given_several_times(operator: Operator) -> None:
+    config = operator.config("--upstream", "http://127.0.0.1:1", "--upstream", "http://127.0.0.1:2")
+    assert len(config.upstream) == 2
+    assert "upstream" in operator.types("--upstream", "127.0.0.1:1").output
+
+
+def test_help_shows_examples_and_commands() -> None:
+    said = CliRunner().invoke(main, ["--help"]).output
+    for text in ("Examples:", "--round-robin", "--check-config", "status", "drain", "purge"):
+        assert text in said
+
+
+@pytest.mark.parametrize("command", [["status"], ["drain", "gpu-1"], ["purge"]])
+def test_commands_tell_that_no_daemon_answers(command: list[str]) -> None:
+    result = CliRunner().invoke(main, [*command, "--admin", "127.0.0.1:9"])
+    assert result.exit_code == 1
+    assert "no daemon answers" in result.output
+    result = CliRunner().invoke(main, [*command, "--admin", "nonsense"])
+    assert result.exit_code == 2

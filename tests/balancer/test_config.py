@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from balancer.config import Config, parse_networks, read_file, read_token
+from balancer.errors import ConfigError
+
+
+def test_the_defaults_are_fine() -> None:
+    config = Config()
+    assert (config.host, config.port, config.admin_port, config.policy) == ("127.0.0.1", 1234, 1230, "least-connections")
+    assert config.cache_threshold == 0.95
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"port": 65536}, "port"),
+        ({"port": -1}, "port"),
+        ({"admin_port": 1234}, "admin-port"),
+        ({"cache_size": 0}, "cache-size"),
+        ({"cache_threshold": 0.0}, "cache-threshold"),
+        ({"cache_threshold": 1.01}, "cache-threshold"),
+        ({"cache_threshold": float("nan")}, "cache-threshold"),
+        ({"queue_size": -1}, "queue-size"),
+        ({"queue_timeout_s": 0}, "queue-timeout"),
+        ({"request_timeout_s": -1}, "request-timeout"),
+        ({"upstream": ("127.0.0.1:8000",)}, "upstream"),
+        ({"upstream": ("ftp://x",)}, "upstream"),
+        ({"host": "example.com"}, "host"),
+        ({"admin_host": "0.0.0.0"}, "admin-host"),
+        ({"host": "0.0.0.0"}, "host"),
+        ({"host": "::"}, "host"),
+        ({"host": "192.0.2.1", "token": b"x"}, "host"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{named}\b"):
+        Config(**changes)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
+def test_beyond_this_machine_it_listens_only_if_the_operator_insists(host: str) -> None:
+    with pytest.raises(ConfigError, match="--insecure"):
+        Config(host=host)
+    assert Config(host=host, insecure=True).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_this_machine_needs_nothing(host: str) -> None:
+    assert Config(host=host).host == host
+
+
+def test_two_free_ports_may_both_be_drawn() -> None:
+    assert Config(port=0, admin_port=0).port == 0
+
+
+def test_networks_are_read_and_a_wrong_one_is_named() -> None:
+    (network,) = parse_networks(["10.0.0.0/8"], "backends-from")
+    assert str(network) == "10.0.0.0/8"
+    with pytest.raises(ConfigError, match=r"backends-from: .*10.0.0.1/8"):
+        parse_networks(["10.0.0.1/8"], "backends-from")
+
+
+def test_the_token_comes_from_a_file_or_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("  from the file\n")
+    environment = {"LLM_BALANCER_TOKEN": " from the environment "}
+    assert read_token(path, environment) == b"from the file"
+    assert read_token(None, environment) == b"from the environment"
+    assert read_token(None, {}) is None
+    assert read_token(None, {"LLM_BALANCER_TOKEN": " "}) is None
+
+
+def test_a_token_file_that_is_empty_or_missing_is_an_error_and_not_no_token(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    for name, said in (("empty", "is empty"), ("missing", "No such file")):
+        with pytest.raises(ConfigError, match=said):
+            read_token(tmp_path / name, {"LLM_BALANCER_TOKEN": "x"})
+
+
+def a_file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "balancer.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_names_settings_as_the_flags_do(tmp_path: Path) -> None:
+    path = a_file(tmp_path, "port: 5\nqueue-size: 7\nlog_json: true\n")
+    assert read_file(path, ["port", "queue_size", "log_json"]) == {"port": 5, "queue_size": 7, "log_json": True}
+
+
+def test_an_empty_file_is_fine(tmp_path: Path) -> None:
+    assert read_file(a_file(tmp_path, "# nothing yet\n"), ["port"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("prot: 5\n", "did you mean 'port'"),
+        ("zzzzzz: 5\n", "known are"),
+        ("- port\n", "expected settings"),
+        ("port: [\n", "not YAML"),
+        ("just words\n", "expected settings"),
+        ("!!python/object/apply:os.system [ls]\n", "not YAML"),
+    ],
+)
+def test_a_wrong_file_is_told_in_words(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        read_file(a_file(tmp_path, text), ["port", "queue_size"])
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        read_file(tmp_path / "missing.yaml", ["port"])

@@ -1,0 +1,124 @@
+"""The whole daemon in this process, on free ports; tests/e2e runs it as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+import uvloop
+
+from balancer import daemon
+from balancer.config import Config
+from balancer.daemon import Daemon
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def _thawed() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+
+
+@contextlib.asynccontextmanager
+async def started(
+    capsys: pytest.CaptureFixture[str], **changes: Any
+) -> AsyncIterator[tuple[dict[str, Any], asyncio.Task[int]]]:
+    """What it says when ready, and its exit status to come."""
+    config = Config(**{"port": 0, "admin_port": 0, "cache": False, "log_json": True, "drain_timeout_s": 1.0, **changes})
+    task = asyncio.ensure_future(Daemon(config).serve())
+    said = ""
+    async with asyncio.timeout(20):
+        while "\n" not in said and not task.done():
+            await asyncio.sleep(0.005)
+            said += capsys.readouterr().out
+    try:
+        yield json.loads(said.splitlines()[0]) if said else {}, task
+    finally:
+        if not task.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(20):
+            await asyncio.wait([task])
+
+
+async def talk(port: int, line: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(line)
+    writer.write_eof()
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_it_says_one_line_when_it_is_ready_serves_every_door_and_ends_with_zero(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with started(capsys) as (ready, task):
+        assert ready["event"] == "ready"
+        port, admin_port = ready["port"], ready["admin_port"]
+        assert b"no_backend" in await talk(port, b'{"prompt":"hi"}\n')
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 503")
+        reader, writer = await asyncio.open_connection("127.0.0.1", admin_port)
+        writer.write(b"GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b'"backends":[]' in await reader.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await asyncio.wait_for(task, 10) == 0
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_a_taken_port_ends_it_with_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        async with started(capsys, port=taken.getsockname()[1]) as (ready, task):
+            assert ready == {}
+            with pytest.raises(OSError):
+                task.result()
+
+
+async def test_what_fails_in_one_tick_does_not_stop_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "TICK_S", 0.01)
+    running = Daemon(Config())
+    ticks: list[float] = []
+
+    def sweep(now: float) -> None:
+        ticks.append(now)
+        raise RuntimeError("a bug")
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    running._sweeps = [sweep]
+    with contextlib.suppress(RuntimeError):
+        running._tick(loop, 0)
+    async with asyncio.timeout(10):
+        while len(ticks) < 3:
+            await asyncio.sleep(0.005)
+    running._sweeps = []
+
+
+def test_the_ready_line_is_for_people_or_for_programs() -> None:
+    ready = {"host": "127.0.0.1", "port": 1234, "admin_port": 1230, "policy": "round-robin", "cache": "off"}
+    assert daemon._ready_line(ready, as_json=False) == (
+        "llm-balancer ready on 127.0.0.1:1234 (policy round-robin, cache off, admin port 1230)"
+    )
+    assert json.loads(daemon._ready_line(ready, as_json=True))["port"] == 1234
+
+
+def test_the_version_is_told() -> None:
+    assert daemon.version()
