@@ -1,8 +1,11 @@
-"""The command line: ``llm-balancer`` runs the daemon; ``status``, ``drain`` and ``purge`` talk to a running one."""
+"""The command line: ``llm-balancer`` runs the daemon; ``status``, ``drain`` and ``purge`` talk to a running one;
+``key`` changes the file of clients' keys."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ Examples:
   llm-balancer --config balancer.yaml --check-config
   llm-balancer status                          what a running daemon does
   llm-balancer drain gpu-1                     send no new requests to a backend
+  llm-balancer --keys keys.jsonl key add alice make a key for a client
 
 \b
 Every option can also be set in the file (port: 1234) or in the environment
@@ -71,9 +75,10 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option("--upstream", multiple=True, metavar="URL", help="An OpenAI-compatible server that does not register.")
 @click.option("--default-model", default=None, help="Model of requests that name none.  [default: the only one]")
 @click.option("--token-file", type=_PATH, default=None, help="What backends must prove (or LLM_BALANCER_TOKEN).")
+@click.option("--keys", type=_PATH, default=None, help="Who may ask: the file that `key add` writes.")
 @click.option("--backends-from", multiple=True, metavar="CIDR", help="Where else registered backends may be.")
 @click.option("--classic-from", multiple=True, metavar="CIDR", help="Who may use the text protocol from elsewhere.")
-@click.option("--insecure", is_flag=True, help="Serve other machines without keys and tokens.")
+@click.option("--insecure", is_flag=True, help="Serve other machines without --keys and --token-file.")
 @click.option("--cache/--no-cache", default=True, help="Answer repeated questions from the cache.")
 @click.option("--cache-size", default=10_000, help="Most entries in the cache.")
 @click.option("--cache-bytes", default=256 << 20, help="Most bytes in the cache.")
@@ -140,10 +145,12 @@ def _policy(context: click.Context, options: dict[str, Any]) -> str:
 def _config(context: click.Context, options: dict[str, Any]) -> Any:
     """The flags as a checked `balancer.config.Config`."""
     from balancer.config import Config, parse_networks, read_token
+    from balancer.keyfile import read_keys
     from balancer.routing.policies import POLICIES
 
     options.pop("config")
     token = read_token(options.pop("token_file"), os.environ)
+    keys = read_keys(path) if (path := options.pop("keys")) is not None else None
     policy = _policy(context, options)
     for name in ("round_robin", "least_connections", "policy"):
         del options[name]
@@ -153,7 +160,7 @@ def _config(context: click.Context, options: dict[str, Any]) -> Any:
     options |= {f"{name}_s": options.pop(name) for name in seconds}
     for name in ("backends_from", "classic_from"):
         options[name] = parse_networks(options[name], name.replace("_", "-"))
-    return Config(policy=policy, token=token, **options)
+    return Config(policy=policy, token=token, keys=keys, **options)
 
 
 def _admin_option(command: Any) -> Any:
@@ -202,6 +209,77 @@ def purge(admin: str, tenant: str | None, model: str | None, as_json: bool) -> N
     query = urlencode({k: v for k, v in (("tenant", tenant), ("model", model)) if v is not None})
     found = ask(admin, "POST", "/cache/purge" + (f"?{query}" if query else ""))
     click.echo(_dump(found) if as_json else f"{found['purged']} entries forgotten")
+
+
+@main.group(invoke_without_command=False)
+def key() -> None:
+    """Add, list and remove clients' keys. A daemon reads the file when it starts."""
+
+
+def _keys_option(command: Any) -> Any:
+    return click.option(
+        "--keys", "path", type=_PATH, callback=_keys_path, help="The file.  [default: that of `llm-balancer --keys`]"
+    )(command)
+
+
+def _keys_path(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
+    """The file named here, else where the daemon's is named: as its option, in the environment or in ``--config``."""
+    path: Path | None = value or context.find_root().params["keys"]
+    if path is None:
+        raise click.UsageError("name the file: --keys FILE")
+    return path
+
+
+@key.command("add")
+@click.argument("name")
+@_keys_option
+@click.option("--weight", default=1.0, help="The client's share beside the others' when all slots are taken.")
+def key_add(name: str, path: Path, weight: float) -> None:
+    """Make a key for the client NAME and print it, this once."""
+    from balancer.keyfile import add_key
+
+    with _telling():
+        made = add_key(path, name, weight)
+    click.echo(made)
+    click.echo(f"This is shown once: {path} keeps only its SHA-256. A running balancer must be restarted.", err=True)
+
+
+@key.command("list")
+@_keys_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def key_list(path: Path, as_json: bool) -> None:
+    """Show who has a key: name, weight, and the first digits of the key's SHA-256."""
+    from balancer.keyfile import read_keys
+
+    with _telling():
+        found = sorted(read_keys(path), key=lambda entry: entry.name)
+    if as_json:
+        click.echo(_dump([{"name": e.name, "weight": e.weight, "sha256": e.digest.hex()} for e in found]))
+        return
+    width = max((len(entry.name) for entry in found), default=0)
+    for entry in found:
+        click.echo(f"{entry.name:{width}}  weight {entry.weight:g}  sha256 {entry.digest.hex()[:12]}")
+
+
+@key.command("remove")
+@click.argument("name")
+@_keys_option
+def key_remove(name: str, path: Path) -> None:
+    """Take the key of the client NAME away."""
+    from balancer.keyfile import remove_key
+
+    with _telling():
+        remove_key(path, name)
+    click.echo(f"{name} has no key any more; a running balancer must be restarted", err=True)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """A `ConfigError` becomes one line and exit status 1."""
+    try:
+        yield
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _dump(value: Any) -> str:

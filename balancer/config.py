@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from balancer.admission.keys import KeyTable
 from balancer.doors.addresses import IPNetwork
 from balancer.errors import ConfigError
 
@@ -33,6 +34,8 @@ class Config:
     default_model: str | None = None
     token: bytes | None = None
     """What backends must prove; ``None``: registrations from this machine only."""
+    keys: KeyTable | None = None
+    """Who may ask; ``None``: clients need no key."""
     backends_from: tuple[IPNetwork, ...] = ()
     classic_from: tuple[IPNetwork, ...] = ()
     insecure: bool = False
@@ -92,18 +95,21 @@ def _require(holds: bool, name: str, expected: str) -> None:
 
 def check_listen(config: Config) -> None:
     """Beyond this machine nobody is served who has not proven who he is, unless the operator insists."""
-    for name, host in (("host", config.host), ("admin-host", config.admin_host)):
+    missing = [option for option, given in (("--token-file", config.token), ("--keys", config.keys)) if given is None]
+    clients = f"that needs {' and '.join(missing)}, or --insecure to accept that anybody there can ask and register"
+    operators = "whoever asks there is obeyed: keep it on 127.0.0.1, or add --insecure to accept that"
+    for name, host, proven, needed in (
+        ("host", config.host, not missing, clients),
+        ("admin-host", config.admin_host, False, operators),
+    ):
         if host == "localhost":
             continue
         try:
             loopback = ipaddress.ip_address(host).is_loopback
         except ValueError:
             raise ConfigError(f"{name}: expected an IP address or localhost, not {host!r}") from None
-        if not loopback and not config.insecure:
-            raise ConfigError(
-                f"{name}: {host} can be reached from other machines, and clients need no key yet: "
-                "listen on 127.0.0.1, or add --insecure to accept that anybody there can ask"
-            )
+        if not loopback and not proven and not config.insecure:
+            raise ConfigError(f"{name}: {host} can be reached from other machines; {needed}")
 
 
 def parse_networks(texts: Iterable[str], name: str) -> tuple[IPNetwork, ...]:

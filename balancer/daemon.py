@@ -114,7 +114,10 @@ class Daemon:
             deadline_s=NATIVE.dead_after_s,
         )
         clients = Clients(
-            dispatcher, ClientLimits(write_s=config.write_timeout_s), lambda: f"{rng.getrandbits(96):024x}"
+            dispatcher,
+            ClientLimits(write_s=config.write_timeout_s),
+            lambda: f"{rng.getrandbits(96):024x}",
+            config.keys,
         )
         classic = ClassicUpstream(registry, loop, pool_changed=agents.apply)
         upstreams |= dict.fromkeys(("native", "upstream"), HttpUpstream(connections)) | {"classic": classic}
@@ -202,7 +205,9 @@ class Daemon:
     def _say_ready(self, port: int, admin_port: int) -> None:
         config = self._config
         if config.insecure:
-            log.warning("--insecure: whoever reaches %s:%d may ask and, without a token, register", config.host, port)
+            log.warning("--insecure: %s", _waived(config, port, admin_port))
+        if config.keys is not None:
+            log.info("%d clients have a key; on this machine anybody may ask without", len(config.keys))
         ready = {
             "host": config.host,
             "port": port,
@@ -211,6 +216,13 @@ class Daemon:
             "cache": "on" if config.cache else "off",
         }
         click.echo(_ready_line(ready, as_json=config.log_json))
+
+
+def _waived(config: Config, port: int, admin_port: int) -> str:
+    """Who may do what without proof."""
+    open_to_all = [what for what, proof in (("ask", config.keys), ("register backends", config.token)) if proof is None]
+    said = [f"whoever reaches {config.host}:{port} may {' and '.join(open_to_all)}"] if open_to_all else []
+    return "; ".join([*said, f"whoever reaches {config.admin_host}:{admin_port} is obeyed as the operator"])
 
 
 def _ready_line(ready: Mapping[str, object], *, as_json: bool) -> str:

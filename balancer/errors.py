@@ -62,6 +62,11 @@ def bad_request(message: str, code: str = "invalid_request", status: int = 400) 
     return Failure(code, message, Source.CLIENT, status)
 
 
+def invalid_api_key() -> Failure:
+    """The same whether the key is missing, malformed or unknown: none of them is anybody's business."""
+    return bad_request("a valid API key is needed here", "invalid_api_key", 401)
+
+
 def model_required(models: Iterable[str]) -> Failure:
     return bad_request(f"name a model: there are several ({_listed(models)})", "model_required")
 

@@ -1,12 +1,14 @@
-"""What every client door shares: the dispatcher, limits, who the tenant is, and the open connections."""
+"""What every client door shares: the dispatcher, limits, keys, who the tenant is, and the open connections."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from balancer.admission.keys import KeyTable
+from balancer.doors.addresses import is_loopback
+from balancer.errors import Failure, invalid_api_key
 from balancer.exchange.dispatcher import Dispatcher
 
 LOCAL_TENANT = "local"
@@ -40,15 +42,33 @@ class OpenConnection(Protocol):
 class Clients:
     """The client side of the daemon."""
 
-    def __init__(self, dispatcher: Dispatcher, limits: ClientLimits, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, limits: ClientLimits, new_id: Callable[[], str], keys: KeyTable | None = None
+    ) -> None:
         self.dispatcher = dispatcher
         self.limits = limits
         self.new_id = new_id
+        self.keys = keys
+        """``None``: nobody needs one. A reload puts another table here; it holds from the next request on."""
         self._open: dict[OpenConnection, None] = {}
 
-    def tenant_of(self, transport: asyncio.Transport) -> str:
-        """Whose requests come in on this connection; without keys all of them are the local tenant's."""
-        return LOCAL_TENANT
+    def authenticate(self, peer: str, key: bytes | None) -> str | Failure:
+        """The tenant of a request from this address with this key (``None``: it brought none), or a refusal.
+
+        Where keys are in use, only this machine may come without one. A wrong key is refused from there, too: who
+        sends one means to be somebody, and must not get another tenant's cache and limits instead.
+        """
+        if self.keys is None:
+            return LOCAL_TENANT
+        if key is None:
+            tenant = LOCAL_TENANT if is_loopback(peer) else None
+        else:
+            found = self.keys.find(key)
+            tenant = found.name if found is not None else None
+        if tenant is None:
+            self.dispatcher.counts["unauthenticated"] += 1
+            return invalid_api_key()
+        return tenant
 
     def opened(self, connection: OpenConnection) -> None:
         self._open[connection] = None

@@ -7,6 +7,8 @@ import msgspec
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.pool.backend import State
 
+PATHS = frozenset({"/livez", "/readyz", "/healthz", "/health"})
+"""Whoever reaches the port may ask these: probes have no keys."""
 _SERVING = (State.ALIVE, State.SUSPECT)
 
 

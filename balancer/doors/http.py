@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
+from balancer.doors.addresses import host_of
 from balancer.doors.clients import LINGER_S, Clients
 from balancer.wire import http1, openai
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.http1 import HttpRequest, RequestDecoder
-from balancer.wire.limits import UNSENT_MAX_BYTES
+from balancer.wire.limits import PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
 
 PIPELINED_MAX = 16
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +61,22 @@ class HttpConnection(asyncio.Protocol):
     ) -> None:
         self._clients = clients
         self._answer = answer
+        self.peer = ""
+        """The client's address."""
         self._pending: Pending | None = None
         self._asked: HttpRequest | None = None
+        self._id = ""
         self._closing = False
         self._decoder = RequestDecoder()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._stage = ""
         self._unread: deque[HttpRequest] = deque()
+        self._ahead_bytes = 0
+        """Input that came while an earlier request was not answered yet."""
+        self._bad: RemoteProtocolError | None = None
+        """What is wrong with the input; told once all that came before it is answered."""
+        self._continued = False
         self._write_paused = False
         self._refused = False
 
@@ -74,32 +85,39 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=UNSENT_MAX_BYTES)
+        self.peer = host_of(transport.get_extra_info("peername"))
         self._clients.opened(self)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._bad is not None:
             return
+        if self._asked is not None or self._write_paused:
+            self._ahead_bytes += len(data)
+            if self._ahead_bytes > PIPELINED_MAX_BYTES:
+                self._abort()
+                return
+        requests: list[HttpRequest] = []
         try:
             requests = self._decoder.feed(data)
+            self._bad = self._decoder.error
         except RemoteProtocolError as error:
-            self._refuse(error)
-            return
-        if self._decoder.wants_continue and not requests:
-            self.write(http1.CONTINUE)
+            self._bad = error
         self._unread.extend(requests)
         if len(self._unread) > PIPELINED_MAX:
             self._abort()
             return
-        self._answer_all()
-        if self._decoder.error is not None:
-            self._refuse(self._decoder.error)
-        elif requests:
+        if requests:
             self._stage = ""
-        self._watch()
+            self._continued = False
+        self._go_on()
 
     def eof_received(self) -> bool:
-        return False  # on HTTP a closed sending side means that the client left
+        """On HTTP a closed sending side means that the client left; what is already written still goes out."""
+        self._unread.clear()
+        self._leave()
+        self._set_timer("closing", self._clients.limits.write_s)
+        return False
 
     def pause_writing(self) -> None:
         self._write_paused = True
@@ -112,17 +130,19 @@ class HttpConnection(asyncio.Protocol):
         self._stage = ""
         if self._pending is not None:
             self._pending.resume()
-        self._answer_all()
-        self._watch()
+        self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
+        self._leave()
+        self._clients.closed(self)
+
+    def _leave(self) -> None:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.cancel()
-        self._clients.closed(self)
 
     def keep_alive(self) -> None:
         if self._pending is not None and not self._write_paused:
@@ -134,6 +154,22 @@ class HttpConnection(asyncio.Protocol):
             self._transport.close()
 
     # --- requests
+
+    @property
+    def _open(self) -> bool:
+        """There is more to come from both sides."""
+        return self._transport is not None and not self._refused and not self._transport.is_closing()
+
+    def _go_on(self) -> None:
+        """Answer what is there to be answered, then wait for what is owed."""
+        self._answer_all()
+        if self._asked is None and not self._write_paused and self._open:
+            if self._bad is not None:
+                self._refuse(self._bad)
+            elif self._decoder.wants_continue and not self._continued:
+                self._continued = True
+                self.write(http1.CONTINUE)
+        self._watch()
 
     def _answer_all(self) -> None:
         while self._unread and self._asked is None and not self._write_paused and self._transport is not None:
@@ -151,10 +187,30 @@ class HttpConnection(asyncio.Protocol):
         """Whether the connection stays open after the answer that is being made."""
         return not self._closing and self._asked is not None and self._asked.keep_alive
 
+    @property
+    def request_id(self) -> str:
+        """The client's own name of the current request if it can stand in logs and headers, else a new one."""
+        if not self._id:
+            given = self._asked.headers.get(b"x-request-id") if self._asked is not None else None
+            self._id = given.decode() if given is not None and _SANE_ID.fullmatch(given) else self._clients.new_id()
+        return self._id
+
+    @property
+    def chunked(self) -> bool:
+        """Whether an answer of unknown length goes out in chunks; else (HTTP/1.0) it ends with the connection."""
+        return self._asked is not None and self._asked.version != "1.0"
+
+    def stream_head(self, headers: tuple[tuple[str, str], ...]) -> bytes:
+        """The head of an answer of unknown length to the current request."""
+        self._closing = self._closing or not self.chunked
+        headers = (*headers, ("x-request-id", self.request_id))
+        return http1.response_head(200, headers, length=None, chunked=self.chunked, keep_alive=self.keeps_alive)
+
     def respond(self, answer: Answer) -> None:
         """Answer the current request as a whole."""
         assert self._asked is not None
-        content = http1.response(answer.status, answer.body, answer.headers, keep_alive=self.keeps_alive)
+        headers = (*answer.headers, ("x-request-id", self.request_id))
+        content = http1.response(answer.status, answer.body, headers, keep_alive=self.keeps_alive)
         self.write(content if self._asked.method != "HEAD" else content[: len(content) - len(answer.body)])
         self.over()
 
@@ -167,20 +223,22 @@ class HttpConnection(asyncio.Protocol):
         """The current answer is complete; the next request may be answered."""
         again, in_loop = self.keeps_alive, self._pending is None
         self._asked = self._pending = None
+        self._id = ""
+        self._ahead_bytes = 0
         if self._transport is None:
             return
         if not again:
             self._unread.clear()  # what comes behind the last request is not answered
             self._transport.close()
+            self._set_timer("closing", self._clients.limits.write_s)
         elif not in_loop:
-            self._answer_all()
-            self._watch()
+            self._go_on()
 
     # --- time and errors
 
     def _watch(self) -> None:
         """Head, body and the pause between requests each have a deadline that bytes trickling in do not move."""
-        if self._write_paused or self._refused or self._transport is None:
+        if self._write_paused or not self._open:
             return
         if self._asked is not None and not self._decoder.in_message:
             if self._timer is not None:
@@ -203,13 +261,15 @@ class HttpConnection(asyncio.Protocol):
     def _late(self) -> None:
         if self._stage in ("head", "body"):
             message = f"the request's {self._stage} did not end in time"
-            self._refuse(RemoteProtocolError("request_timeout", message, status=408))
+            self._bad = RemoteProtocolError("request_timeout", message, status=408)
+            self._go_on()
         else:
             self._abort()
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         body = openai.error_body(error.message, "invalid_request_error", error.code)
-        self.write(http1.response(error.status, body, keep_alive=False))
+        headers = (("x-request-id", self.request_id),)
+        self.write(http1.response(error.status, body, headers, keep_alive=False))
         if self._transport is not None:
             self._refused = True
             self._transport.write_eof()

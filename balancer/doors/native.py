@@ -12,10 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
+from balancer.doors.addresses import host_of
 from balancer.doors.asking import make_request
 from balancer.doors.clients import LINGER_S, ClientLimits, Clients
 from balancer.doors.native_answer import NativeAnswer, failure_line
 from balancer.errors import Failure, bad_request
+from balancer.request import Request
 from balancer.wire import native
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.limits import IN_FLIGHT_MAX, PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
@@ -43,7 +45,7 @@ class NativeConnection(asyncio.Protocol):
         self._held = bytearray()
         """Input that came while the client did not read its answers."""
         self._transport: asyncio.Transport | None = None
-        self._tenant = ""
+        self._peer = ""
         self._asked_last = False
         self._eof = False
         self._refused = False
@@ -58,7 +60,7 @@ class NativeConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=UNSENT_MAX_BYTES)
-        self._tenant = self._clients.tenant_of(self._transport)
+        self._peer = host_of(transport.get_extra_info("peername"))
         self._clients.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -180,9 +182,8 @@ class NativeConnection(asyncio.Protocol):
             self._begin(ask)
 
     def _begin(self, ask: Ask) -> None:
-        request = make_request(
-            ask.body, id=self._clients.new_id(), tenant=self._tenant, cache=ask.cache, deadline_s=ask.deadline_s
-        )
+        tenant = self._clients.authenticate(self._peer, ask.key.encode() if ask.key is not None else None)
+        request: Request | Failure = tenant if isinstance(tenant, Failure) else self._request(ask, tenant)
         if isinstance(request, Failure):
             self._refuse(ask.id, request)
             self.over(ask.id)
@@ -194,6 +195,11 @@ class NativeConnection(asyncio.Protocol):
             answer.exchange = exchange
             if self._write_paused:
                 exchange.pause()
+
+    def _request(self, ask: Ask, tenant: str) -> Request | Failure:
+        return make_request(
+            ask.body, id=self._clients.new_id(), tenant=tenant, cache=ask.cache, deadline_s=ask.deadline_s
+        )
 
     def _refuse(self, id: RequestId, failure: Failure) -> None:
         self.write(failure_line(id, failure))

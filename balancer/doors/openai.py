@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from balancer.doors.asking import make_request
-from balancer.doors.clients import LOCAL_TENANT, Clients
-from balancer.doors.health import Health
+from balancer.doors.clients import Clients
+from balancer.doors.health import PATHS, Health
 from balancer.doors.http import Answer, HttpConnection, Pending, error_answer
 from balancer.doors.openai_answer import OpenAIAnswer, usage_wanted
 from balancer.errors import Failure
@@ -19,8 +18,8 @@ from balancer.wire.jsontext import decode_object
 _ASKING: Final = {openai.ENDPOINT_PATHS[endpoint]: endpoint for endpoint in ("chat", "completions")}
 _NOT_YET: Final = frozenset(openai.ENDPOINT_PATHS.values()) - _ASKING.keys()
 _SHOWN_PATH_MAX: Final = 200
-_SANE_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
-_CACHE_CONTROLS: Final = {b"no-cache": "refresh", b"no-store": "bypass", b"only-if-cached": "only"}
+_CACHE_CONTROLS: Final = ((b"no-store", "bypass"), (b"only-if-cached", "only"), (b"no-cache", "refresh"))
+"""The first of these that is among a request's directives counts."""
 
 
 class OpenAIDoor:
@@ -33,11 +32,14 @@ class OpenAIDoor:
     def answer(self, request: HttpRequest, connection: HttpConnection) -> Answer | Pending | None:
         """One request: its answer, or who is making it."""
         path = request.path if not request.path.endswith("/") else request.path.rstrip("/") or "/"
+        tenant = self._tenant_of(request, connection) if path not in PATHS else ""
+        if isinstance(tenant, Failure):
+            return refused(tenant)
         endpoint = _ASKING.get(path)
         if endpoint is not None:
             if request.method != "POST":
                 return error_answer(405, f"{path} takes POST", "method_not_allowed", (("allow", "POST"),))
-            return self._ask(request, endpoint, connection)
+            return self._ask(request, endpoint, tenant, connection)
         if path in _NOT_YET:
             return error_answer(501, f"{path} is not served yet", "not_implemented")
         found = self._get(path)
@@ -47,7 +49,13 @@ class OpenAIDoor:
             return error_answer(405, f"{path[:_SHOWN_PATH_MAX]} takes GET", "method_not_allowed", (("allow", "GET"),))
         return found
 
-    def _ask(self, http: HttpRequest, endpoint: str, connection: HttpConnection) -> Answer | Pending | None:
+    def _tenant_of(self, request: HttpRequest, connection: HttpConnection) -> str | Failure:
+        given = request.headers.get(b"authorization")
+        return self._clients.authenticate(connection.peer, bearer_key(given) if given is not None else None)
+
+    def _ask(
+        self, http: HttpRequest, endpoint: str, tenant: str, connection: HttpConnection
+    ) -> Answer | Pending | None:
         try:
             body = decode_object(http.body)
         except RemoteProtocolError as error:
@@ -61,9 +69,9 @@ class OpenAIDoor:
         dispatcher = self._clients.dispatcher
         request = make_request(
             body,
-            id=self._request_id(http.headers.get(b"x-request-id")),
-            tenant=LOCAL_TENANT,
-            cache=_CACHE_CONTROLS.get(http.headers.get(b"cache-control", b"").strip().lower(), "default"),
+            id=connection.request_id,
+            tenant=tenant,
+            cache=_cache_use(http.headers.get(b"cache-control")),
             stream=bool(stream),
             raw=http.body,
         )
@@ -74,12 +82,6 @@ class OpenAIDoor:
         )
         answer.exchange = dispatcher.begin(request, answer)
         return answer
-
-    def _request_id(self, given: bytes | None) -> str:
-        """The client's own id if it is one that can stand in logs and headers, else a new one."""
-        if given is not None and _SANE_ID.fullmatch(given):
-            return given.decode()
-        return self._clients.new_id()
 
     def _get(self, path: str) -> Answer | None:
         health = self._health.answer(path)
@@ -93,3 +95,23 @@ class OpenAIDoor:
         if name not in models:
             return error_answer(404, f"no backend offers {name[:_SHOWN_PATH_MAX]!r}", "model_not_found")
         return Answer(200, openai.model_body(name, models[name], self._health.started_at))
+
+
+def _cache_use(cache_control: bytes | None) -> str:
+    """What the client's ``cache-control`` says of our cache, in the words of `Request.cache`."""
+    if cache_control is None:
+        return "default"
+    directives = {directive.strip() for directive in cache_control.lower().split(b",")}
+    return next((use for directive, use in _CACHE_CONTROLS if directive in directives), "default")
+
+
+def bearer_key(authorization: bytes) -> bytes:
+    """The key in ``Bearer KEY`` (RFC 6750, 2.1); of anything else what is no key of anybody: nothing."""
+    scheme, _, key = authorization.partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else b""
+
+
+def refused(failure: Failure) -> Answer:
+    """401 in OpenAI's shape."""
+    body = openai.error_body(failure.message, failure.type, failure.code)
+    return Answer(failure.status, body, (("www-authenticate", "Bearer"),))

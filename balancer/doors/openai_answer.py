@@ -7,8 +7,10 @@ proxies between would think it dead; from there on an error is an event, never a
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
+from balancer import errors
 from balancer.doors.http import Answer, HttpConnection
 from balancer.errors import Failure
 from balancer.exchange.exchange import Exchange
@@ -16,11 +18,13 @@ from balancer.exchange.journal import Journal
 from balancer.exchange.ports import Clock, Opening, Outcome
 from balancer.request import Request
 from balancer.wire import http1, openai
-from balancer.wire.sse import event
+from balancer.wire.sse import event, event_data
 from balancer.wire.whole import whole_body, without_usage
 
 HEAD_HELD_S: Final = 5.0
 RETRY_AFTER_MAX_S: Final = 120
+_NO_RETRY: Final = ("x-should-retry", "false")
+"""OpenAI's own clients ask again after any 5xx, unless told that it would not help."""
 _PING: Final = b": ping\n\n"
 _STREAM_HEADERS: Final = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
 
@@ -29,14 +33,15 @@ class OpenAIAnswer:
     """One request's answer on its connection; a `balancer.exchange.ports.Sink` and a `balancer.doors.http.Pending`."""
 
     __slots__ = (
-        "_clock", "_connection", "_created", "_early", "_head_sent", "_journal", "_opening", "_request", "_said_at",
-        "_usage_wanted", "_whole", "exchange",
+        "_begun", "_clock", "_connection", "_created", "_early", "_frame", "_head_sent", "_journal", "_opening",
+        "_request", "_said_at", "_usage_wanted", "_whole", "exchange",
     )  # fmt: skip
 
     def __init__(
         self, connection: HttpConnection, request: Request, clock: Clock, created: int, *, usage_wanted: bool
     ) -> None:
         self._connection = connection
+        self._frame = http1.chunk if connection.chunked else bytes
         self._request = request
         self._clock = clock
         self._created = created
@@ -44,6 +49,7 @@ class OpenAIAnswer:
         self._opening: Opening | None = None
         self._journal: Journal | None = None
         self._whole = b""
+        self._begun = False
         self._head_sent = False
         self._early = False
         """The head went out before it was known who answers."""
@@ -67,33 +73,42 @@ class OpenAIAnswer:
             return
         if not self._usage_wanted:
             events = without_usage(events)
-        if self._head_sent:
-            self._connection.write(http1.chunk(events))
+        if self._begun:
+            self._connection.write(self._frame(events))
         else:
-            self._head_sent = True
-            self._connection.write(self._head() + http1.chunk(events))
+            self._begin(events)
+
+    def _begin(self, events: bytes) -> None:
+        first = next(event_data(events), b"[DONE]")
+        if first != b"[DONE]":
+            openai.parse_chunk(first)  # while another backend can still be asked
+        head = b"" if self._head_sent else self._head()
+        self._begun = self._head_sent = True
+        self._connection.write(head + self._frame(events))
 
     def whole(self, body: bytes) -> None:
         self._whole = body
 
     def done(self, outcome: Outcome) -> None:
         if self._request.stream:
-            last = http1.chunk(self._comment(outcome)) if self._early else b""
-            self._connection.write(last + http1.LAST_CHUNK)
-            self._connection.over()
+            self._finish(b"")
         else:
             body = self._whole or self._gathered(outcome)
-            self._connection.respond(Answer(200, body, (*self._facts(), *self._id())))
+            if body is None:
+                self.failed(errors.backend_failed(outcome.backend, "an answer too long to be gathered"))
+            else:
+                self._connection.respond(Answer(200, body, self._facts()))
 
     def failed(self, failure: Failure) -> None:
         body = openai.error_body(failure.message, failure.type, failure.code)
         if self._head_sent:
-            self._connection.write(http1.chunk(event(body)) + http1.LAST_CHUNK)
-            self._connection.over()
+            self._finish(event(body))
             return
-        headers = [*self._facts(), *self._id()]
+        headers = list(self._facts())
         if failure.retry_after_s is not None:
-            headers.append(("retry-after", str(max(1, min(round(failure.retry_after_s), RETRY_AFTER_MAX_S)))))
+            headers.append(("retry-after", str(max(1, min(math.ceil(failure.retry_after_s), RETRY_AFTER_MAX_S)))))
+        elif failure.status >= 500:
+            headers.append(_NO_RETRY)
         self._connection.respond(Answer(failure.status, body, tuple(headers)))
 
     # --- Pending
@@ -112,25 +127,29 @@ class OpenAIAnswer:
 
     def keep_alive(self) -> None:
         """Send the head of a stream that has waited too long, and show life while it waits on."""
-        if not self._request.stream or self._opening is not None:
+        if not self._request.stream or self._begun:
             return
         now = self._clock.time()
         if now - self._said_at < HEAD_HELD_S:
             return
         self._said_at = now
-        ping = http1.chunk(_PING)
-        self._connection.write(ping if self._head_sent else self._head() + ping)
-        self._early = self._early or not self._head_sent
-        self._head_sent = True
+        if self._head_sent:
+            self._connection.write(self._frame(_PING))
+            return
+        self._early = self._head_sent = True
+        self._connection.write(self._head() + self._frame(_PING))
 
     # --- what is said
 
     def _head(self) -> bytes:
-        headers = (*_STREAM_HEADERS, *self._facts(), *self._id())
-        return http1.response_head(200, headers, length=None, keep_alive=self._connection.keeps_alive)
+        return self._connection.stream_head((*_STREAM_HEADERS, *self._facts()))
 
-    def _id(self) -> tuple[tuple[str, str], ...]:
-        return (("x-request-id", self._request.id),)
+    def _finish(self, last_event: bytes) -> None:
+        """End a stream whose head is out: with this event, what the headers could not say, and the end's mark."""
+        comment = self._comment() if self._early else b""
+        end = http1.LAST_CHUNK if self._frame is http1.chunk else b""
+        self._connection.write(self._frame(last_event + comment) + end)
+        self._connection.over()
 
     def _facts(self) -> tuple[tuple[str, str], ...]:
         opening = self._opening
@@ -142,16 +161,18 @@ class OpenAIAnswer:
             ("x-balancer-attempts", str(opening.attempts)),
         )
 
-    def _comment(self, outcome: Outcome) -> bytes:
-        """What the headers could not say."""
-        text = f": balancer backend={outcome.backend} attempts={outcome.attempts} cache={outcome.cache}\n\n"
+    def _comment(self) -> bytes:
+        """Who answered, if anybody has begun to."""
+        if (opening := self._opening) is None:
+            return b""
+        text = f": balancer backend={opening.backend} attempts={opening.attempts} cache={opening.cache}\n\n"
         return text.encode("latin-1", "replace")
 
-    def _gathered(self, outcome: Outcome) -> bytes:
-        """One body of what was streamed or cached."""
+    def _gathered(self, outcome: Outcome) -> bytes | None:
+        """One body of what was streamed or cached; ``None`` if that was too much to keep."""
         answer = self._journal.answer() if self._journal is not None else None
         if answer is None:
-            return openai.error_body("the answer was too long to be gathered", "server_error", "answer_too_long")
+            return None
         usage = None
         if answer.prompt_tokens is not None and answer.completion_tokens is not None:
             total = answer.prompt_tokens + answer.completion_tokens

@@ -6,7 +6,7 @@ from balancer.errors import Failure
 from balancer.exchange.ports import Receiver
 from balancer.request import Request
 from balancer.wire import openai
-from balancer.wire.whole import as_endpoint, parse_whole, whole_body
+from balancer.wire.whole import as_endpoint, parse_whole, whole_as
 
 
 class Converted:
@@ -14,25 +14,23 @@ class Converted:
 
     def __init__(self, receiver: Receiver, request: Request) -> None:
         self._receiver = receiver
-        self._request = request
+        self._endpoint = request.endpoint
+        self._id = openai.answer_id(request.endpoint, request.id)
+        self._begun: set[int] = set()
 
     def on_events(self, events: bytes) -> None:
         try:
-            events = as_endpoint(events, self._request.endpoint, 0)
-        except ValueError:
+            events = as_endpoint(events, self._endpoint, self._id, self._begun)
+        except (ValueError, RecursionError):
             pass  # whoever reads them next says what is wrong
         if events:
             self._receiver.on_events(events)
 
     def on_whole(self, body: bytes) -> None:
-        endpoint = self._request.endpoint
         try:
-            whole = parse_whole(body)
+            body = whole_as(parse_whole(body), self._endpoint, self._id)
         except ValueError:
-            self._receiver.on_whole(body)
-            return
-        answer_id = openai.answer_id(endpoint, self._request.id)
-        body = whole_body(endpoint, answer_id, whole.model, 0, whole.text, whole.finish_reason, whole.usage)
+            pass
         self._receiver.on_whole(body)
 
     def on_end(self) -> None:

@@ -154,7 +154,9 @@ def body_for(
             raise ValueError(f"no form of {endpoint} among {sorted(offered)}")
     if not stream:
         return endpoint, _encode({**body, "model": model})
-    return endpoint, _encode({**body, "model": model, "stream": True, "stream_options": _WITH_USAGE})
+    options = body.get("stream_options")
+    options = {**options, **_WITH_USAGE} if isinstance(options, dict) else _WITH_USAGE
+    return endpoint, _encode({**body, "model": model, "stream": True, "stream_options": options})
 
 
 # --- what we write ourselves
@@ -166,21 +168,16 @@ def answer_id(endpoint: str, request_id: str) -> str:
 
 
 def text_event(endpoint: str, id: str, model: str, created: int, text: str) -> bytes:
-    """One event with a piece of text, for answers that no OpenAI backend streamed (cached, classic)."""
-    return chunk_event(endpoint, id, model, created, [_choice(endpoint, text, None)])
+    """One event with all the text, for answers that no OpenAI backend streamed (cached, classic)."""
+    return chunk_event(endpoint, id, model, created, [streamed_choice(endpoint, text, None, role=True)])
 
 
 def final_events(endpoint: str, id: str, model: str, created: int, finish_reason: str, usage: Usage | None) -> bytes:
     """The events that end such an answer: finish reason, usage and ``[DONE]``."""
-    events = final_event(endpoint, id, model, created, finish_reason)
+    events = chunk_event(endpoint, id, model, created, [streamed_choice(endpoint, "", finish_reason)])
     if usage is not None:
         events += chunk_event(endpoint, id, model, created, [], usage)
     return events + event(b"[DONE]")
-
-
-def final_event(endpoint: str, id: str, model: str, created: int, finish_reason: str) -> bytes:
-    """The event that tells why the answer ends."""
-    return chunk_event(endpoint, id, model, created, [_choice(endpoint, "", finish_reason)])
 
 
 def chunk_event(
@@ -192,11 +189,15 @@ def chunk_event(
     return event(_encode(chunk if usage is None else {**chunk, "usage": usage}))
 
 
-def _choice(endpoint: str, text: str, finish_reason: str | None) -> dict[str, Any]:
-    choice: dict[str, Any] = {"index": 0, "finish_reason": finish_reason, "logprobs": None}
-    if endpoint == "chat":
-        return {**choice, "delta": {"role": "assistant", "content": text} if finish_reason is None else {}}
-    return {**choice, "text": text}
+def streamed_choice(
+    endpoint: str, text: str, finish_reason: str | None, *, index: int = 0, role: bool = False
+) -> dict[str, Any]:
+    """One choice of a chunk. ``role``: in chat the first chunk of a choice tells who speaks, and only that one."""
+    choice: dict[str, Any] = {"index": index, "finish_reason": finish_reason, "logprobs": None}
+    if endpoint != "chat":
+        return {**choice, "text": text}
+    delta = {"role": "assistant", "content": text} if role else {"content": text} if text else {}
+    return {**choice, "delta": delta}
 
 
 def error_body(message: str, type: str, code: str | None, param: str | None = None) -> bytes:

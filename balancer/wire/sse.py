@@ -92,6 +92,16 @@ def event_data(events: bytes) -> Iterator[bytes]:
         yield data
 
 
+def each_event(events: bytes) -> Iterator[bytes]:
+    """Each of these complete events as it came, the empty line that ends it included."""
+    at = 0
+    for match in _END.finditer(events):
+        yield events[at : match.end()]
+        at = match.end()
+    if at < len(events):
+        yield events[at:]
+
+
 def event(data: bytes) -> bytes:
     """One event that carries ``data`` (one line)."""
     return b"data: " + data + b"\n\n"

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from balancer.wire.openai import Usage, chunk_event, chunk_text, final_event, parse_chunk, text_event
-from balancer.wire.sse import event, event_data
+from balancer.wire.openai import Chunk, Usage, chunk_event, chunk_text, parse_chunk, streamed_choice
+from balancer.wire.sse import DONE, each_event, event_data
 
 _encode = msgspec.json.encode
 _NULL = msgspec.Raw(b"null")
@@ -21,11 +21,18 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
     logprobs: msgspec.Raw = _NULL
 
+    @property
+    def content(self) -> str:
+        content = self.text if self.message is None else self.message.get("content")
+        return content if isinstance(content, str) else ""
+
 
 class Whole(msgspec.Struct):
     """An answer of chat or completions; fields that are not here are not read."""
 
     model: str = ""
+    created: float = 0
+    """Unix seconds."""
     choices: list[_Choice] = []
     usage: Usage | None = None
 
@@ -40,18 +47,19 @@ class Whole(msgspec.Struct):
     @property
     def text(self) -> str:
         """Of the first choice."""
-        if not self.choices:
-            return ""
-        choice = self.choices[0]
-        content = choice.text if choice.message is None else choice.message.get("content")
-        return content if isinstance(content, str) else ""
+        return self.choices[0].content if self.choices else ""
 
     @property
     def finish_reason(self) -> str | None:
         return self.choices[0].finish_reason if self.choices else None
 
 
+class _DatedChunk(Chunk):
+    created: float = 0
+
+
 _decoder = msgspec.json.Decoder(Whole)
+_dated_decoder = msgspec.json.Decoder(_DatedChunk)
 
 
 def parse_whole(body: bytes) -> Whole:
@@ -69,45 +77,65 @@ def whole_body(
     endpoint: str, id: str, model: str, created: int, text: str, finish_reason: str | None, usage: Usage | None
 ) -> bytes:
     """An answer in one piece; ``created`` in Unix seconds."""
-    choice: dict[str, Any] = {"index": 0, "finish_reason": finish_reason, "logprobs": None}
+    return _body(endpoint, id, model, created, [_whole_choice(endpoint, 0, text, finish_reason)], usage)
+
+
+def whole_as(whole: Whole, endpoint: str, id: str) -> bytes:
+    """A whole answer of the other endpoint as one of this."""
+    choices = [_whole_choice(endpoint, c.index, c.content, c.finish_reason) for c in whole.choices]
+    return _body(endpoint, id, whole.model, int(whole.created), choices, whole.usage)
+
+
+def _whole_choice(endpoint: str, index: int, text: str, finish_reason: str | None) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": index, "finish_reason": finish_reason, "logprobs": None}
     if endpoint == "chat":
-        choice["message"] = {"role": "assistant", "content": text}
-        kind = "chat.completion"
-    else:
-        choice["text"] = text
-        kind = "text_completion"
-    body = {"id": id, "object": kind, "created": created, "model": model, "choices": [choice]}
+        return {**choice, "message": {"role": "assistant", "content": text}}
+    return {**choice, "text": text}
+
+
+def _body(
+    endpoint: str, id: str, model: str, created: int, choices: list[dict[str, Any]], usage: Usage | None
+) -> bytes:
+    kind = "chat.completion" if endpoint == "chat" else "text_completion"
+    body = {"id": id, "object": kind, "created": created, "model": model, "choices": choices}
     return _encode(body if usage is None else {**body, "usage": usage})
 
 
 def without_usage(events: bytes) -> bytes:
-    """The events without the chunk that only tells usage: for clients that did not ask for it."""
+    """The events, untouched, without the chunk that only tells usage: for clients that did not ask for it."""
     if b'"usage"' not in events:
         return events
-    kept = []
-    for data in event_data(events):
-        if b'"usage"' in data and data != b"[DONE]":
+    return b"".join(one for one in each_event(events) if b'"usage"' not in one or not _tells_usage_alone(one))
+
+
+def _tells_usage_alone(one_event: bytes) -> bool:
+    for data in event_data(one_event):
+        try:
             chunk = parse_chunk(data)
-            if chunk.usage is not None and not chunk.choices:
-                continue
-        kept.append(event(data))
-    return b"".join(kept)
+        except ValueError:
+            return False
+        return chunk.usage is not None and not chunk.choices
+    return False
 
 
-def as_endpoint(events: bytes, endpoint: str, created: int) -> bytes:
-    """Events of the one endpoint as those of the other: chat for completions, completions for chat."""
+def as_endpoint(events: bytes, endpoint: str, id: str, begun: set[int]) -> bytes:
+    """Events of the one endpoint as those of the other: chat for completions, completions for chat.
+
+    ``begun`` are the choices that have said something; it is kept up to date. Raises `ValueError` for what is no chunk.
+    """
     converted = []
     for data in event_data(events):
         if data == b"[DONE]":
-            converted.append(event(data))
+            converted.append(DONE)
             continue
-        chunk = parse_chunk(data)
+        chunk = _dated_decoder.decode(data)
+        choices = []
         for choice in chunk.choices:
-            if text := chunk_text(choice):
-                converted.append(text_event(endpoint, chunk.id, chunk.model, created, text))
-            if choice.finish_reason:
+            text, first = chunk_text(choice), choice.index not in begun
+            if text or choice.finish_reason or first:
+                begun.add(choice.index)
                 reason = choice.finish_reason
-                converted.append(final_event(endpoint, chunk.id, chunk.model, created, reason))
-        if chunk.usage is not None:
-            converted.append(chunk_event(endpoint, chunk.id, chunk.model, created, [], chunk.usage))
+                choices.append(streamed_choice(endpoint, text, reason, index=choice.index, role=first))
+        if choices or chunk.usage is not None:
+            converted.append(chunk_event(endpoint, id, chunk.model, int(chunk.created), choices, chunk.usage))
     return b"".join(converted)

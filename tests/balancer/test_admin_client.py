@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -76,8 +77,6 @@ def test_an_address_that_is_none_is_a_usage_error(admin: str) -> None:
 
 
 def test_silence_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
-
     monkeypatch.setattr(admin_client, "TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(click.ClickException, match="no daemon"):
         ask(f"127.0.0.1:{silent.getsockname()[1]}", "GET", "/status")
@@ -124,13 +123,12 @@ def test_backends_are_a_table_with_aligned_columns() -> None:
         "entries": 1,
         "max_entries": 10,
         "bytes": 2_500_000,
-        "hits_exact": 3,
-        "hits_semantic": 2,
+        "hits": {"exact": 3, "semantic": 2},
         "misses": 1,
     }
     lines = status_text(a_status(backends=[backend, longer], cache=cache, uptime_s=42.0)).splitlines()
     assert any("up 42 s" in line for line in lines)
-    assert "1 of 10 entries, 2.5 MB" in "\n".join(lines)
+    assert "1 of 10 entries, 2.5 MB; hits 3 exact and 2 semantic, 1 misses" in "\n".join(lines)
     head, first, second = lines[-3:]
     assert head.index("STATE") == first.index("alive") == second.index("alive")
     assert "1/4" in first and "0.3 s ago" in first and first.endswith("m, n")

@@ -130,9 +130,7 @@ def test_an_unknown_setting_in_the_file_suggests_the_right_one(operator: Operato
         ("cache-threshold: 3\n", "cache-threshold"),
     ],
 )
-def test_a_wrong_value_in_the_file_is_told_in_words(
-    operator: Operator, tmp_path: Path, text: str, said: str
-) -> None:
+def test_a_wrong_value_in_the_file_is_told_in_words(operator: Operator, tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "b.yaml"
     path.write_text(text)
     assert said in operator.error("--config", path)

@@ -11,7 +11,12 @@ from balancer.errors import ConfigError
 
 def test_the_defaults_are_fine() -> None:
     config = Config()
-    assert (config.host, config.port, config.admin_port, config.policy) == ("127.0.0.1", 1234, 1230, "least-connections")
+    assert (config.host, config.port, config.admin_port, config.policy) == (
+        "127.0.0.1",
+        1234,
+        1230,
+        "least-connections",
+    )
     assert config.cache_threshold == 0.95
 
 

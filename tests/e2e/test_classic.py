@@ -10,14 +10,31 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from tests.e2e.pool import Balancer, backend, balancer, pool
+from tests.e2e.pool import Balancer, Pool, backend, balancer, pool
 from tests.e2e.programs import Program, output_of, started
 from tests.e2e.talk import ask, talk
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PROGRAMS = str(Path(__file__).with_name("classic_programs.py"))
 STYLES = ("keeps", "closes", "once")
 LISTENS_S = 5.0
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def front() -> AsyncIterator[Balancer]:
+    """A balancer whose pool is empty between tests."""
+    async with balancer("-c") as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def native() -> AsyncIterator[Pool]:
+    """A native backend."""
+    async with pool(backends=[["--name", "only"]]) as found:
+        yield found
 
 
 @asynccontextmanager
@@ -28,6 +45,8 @@ async def classic_server(front: Balancer, style: str, seconds: float = 0.0) -> A
         await program.until_ready()
         await front.until_alive(program)
         yield program
+        await program.kill()
+        await front.until(lambda status: status.state(program.ready["name"]) is None)
 
 
 async def classic_client(port: int, *prompts: str) -> list[str]:
@@ -37,16 +56,36 @@ async def classic_client(port: int, *prompts: str) -> list[str]:
     return out.splitlines()
 
 
-async def test_an_old_client_is_answered_by_a_native_backend() -> None:
-    async with pool() as (front, _):
-        assert await classic_client(front.port, "hello there", "and again") == ["hello there", "and again"]
-        await front.until_idle()
+async def test_an_old_client_is_answered_by_a_native_backend(native: Pool) -> None:
+    assert await classic_client(native.port, "hello there", "and again") == ["hello there", "and again"]
+    await native.balancer.until_idle()
+
+
+async def test_greeting_and_first_prompt_may_come_in_one_segment(native: Pool) -> None:
+    async with talk(native.port) as connection:
+        connection.write(b"CLIENT|ADDfirst words")
+        assert await connection.reader.read(1024) == b"first words"
+        connection.write(b"second words\n")
+        assert await connection.reader.read(1024) == b"second words"
+
+
+async def test_a_long_answer_goes_to_an_old_client_in_one_write_and_an_error_in_one_line(native: Pool) -> None:
+    async with talk(native.port) as connection:
+        connection.write(b"CLIENT|ADD")
+        prompt = " ".join(f"word{n}" for n in range(100))
+        connection.write(prompt.encode())
+        assert (await connection.reader.read(65536)).decode() == prompt
+        await native.balancer.drain("only")
+        connection.write(b"anybody?")
+        error = (await connection.reader.read(65536)).decode()
+        await native.balancer.drain("only", undo=True)
+        assert error.startswith("ERROR ") and error.count("\n") == 1 and error.endswith("\n")
 
 
 @pytest.mark.parametrize("style", ["keeps", "closes"])
-async def test_a_native_client_is_answered_by_an_old_server(style: str) -> None:
+async def test_a_native_client_is_answered_by_an_old_server(front: Balancer, style: str) -> None:
     """Prompt after prompt, on one connection or on many."""
-    async with balancer() as front, classic_server(front, style) as program:
+    async with classic_server(front, style) as program:
         for n in range(4):
             answer = await ask(front.port, f"question {n}")
             assert answer.text == f"QUESTION {n}" and answer.backend == program.ready["name"]
@@ -59,8 +98,13 @@ async def test_a_native_client_is_answered_by_an_old_server(style: str) -> None:
         await front.until_idle()
 
 
-async def test_old_clients_are_answered_by_old_servers_of_every_style() -> None:
-    """One reads only once on a connection and leaves it open: the balancer finds out, and remembers."""
+async def test_old_servers_that_take_their_time() -> None:
+    """Two things that need more than ten seconds to be seen, side by side."""
+    await asyncio.gather(check_every_style(), check_long_thought())
+
+
+async def check_every_style() -> None:
+    """One style reads only once on a connection and leaves it open: the balancer finds out, and remembers."""
     async with balancer("-c") as front, AsyncExitStack() as stack:
         for style in STYLES:
             await stack.enter_async_context(classic_server(front, style))
@@ -71,9 +115,13 @@ async def test_old_clients_are_answered_by_old_servers_of_every_style() -> None:
         assert len(status.alive) == 3 and "attempts_failed" not in status["counts"]
 
 
-async def test_an_old_server_that_thinks_longer_than_its_beats_may_fail_is_not_dead() -> None:
-    """Its beats stop while it generates, for longer than the ten seconds that silence may last."""
-    async with balancer() as front, classic_server(front, "keeps", 10.8) as program, talk(front.port) as connection:
+async def check_long_thought() -> None:
+    """A server's beats stop while it generates, here for longer than the ten seconds that silence may last."""
+    async with (
+        balancer() as front,
+        classic_server(front, "keeps", 10.8) as program,
+        talk(front.port) as connection,
+    ):
         answer = connection.ask("take your time")
         await connection.ended(answer)
         assert answer.text == "TAKE YOUR TIME"
@@ -81,38 +129,16 @@ async def test_an_old_server_that_thinks_longer_than_its_beats_may_fail_is_not_d
         assert status.state(program.ready["name"]) == "alive" and "-> dead" not in front.program.log
 
 
-async def test_a_refused_dial_right_after_registering_is_tried_again() -> None:
+async def test_a_refused_dial_right_after_registering_is_tried_again(front: Balancer) -> None:
     """The old server registers before it listens: who asks in between waits a moment and blames nobody."""
-    async with balancer() as front:
-        command = [sys.executable, PROGRAMS, "server", str(front.port), "keeps"]
-        async with started("classic server", command):
-            await front.until(lambda status: status.alive)
-            answer = await ask(front.port, "early bird", within_s=LISTENS_S)
-            assert answer.text == "EARLY BIRD"
-            assert answer.done is not None and answer.done["attempts"] == 1
-
-
-async def test_greeting_and_first_prompt_may_come_in_one_segment() -> None:
-    async with pool() as (front, _), talk(front.port) as connection:
-        connection.write(b"CLIENT|ADDfirst words")
-        assert await connection.reader.read(1024) == b"first words"
-        connection.write(b"second words\n")
-        assert await connection.reader.read(1024) == b"second words"
-
-
-async def test_a_long_answer_goes_to_an_old_client_in_one_write_and_an_error_in_one_line() -> None:
-    async with (
-        pool(backends=[["--name", "only", "--echo-delay-ms", "2"]]) as (front, _),
-        talk(front.port) as connection,
-    ):
-        connection.write(b"CLIENT|ADD")
-        prompt = " ".join(f"word{n}" for n in range(100))
-        connection.write(prompt.encode())
-        assert (await connection.reader.read(65536)).decode() == prompt
-        await front.drain("only")
-        connection.write(b"anybody?")
-        error = (await connection.reader.read(65536)).decode()
-        assert error.startswith("ERROR ") and error.count("\n") == 1 and error.endswith("\n")
+    command = [sys.executable, PROGRAMS, "server", str(front.port), "keeps"]
+    async with started("classic server", command) as program:
+        await front.until(lambda status: status.alive)
+        answer = await ask(front.port, "early bird", within_s=LISTENS_S)
+        assert answer.text == "EARLY BIRD"
+        assert answer.done is not None and answer.done["attempts"] == 1
+        await program.kill()
+        await front.until(lambda status: not status["backends"])
 
 
 async def test_old_and_new_backends_serve_one_pool() -> None:
@@ -133,24 +159,24 @@ async def test_old_and_new_backends_serve_one_pool() -> None:
         assert [line.lower() for (line,) in clients] == [f"client {n}" for n in range(3)]
 
 
-async def test_a_prompt_too_long_for_every_old_server_is_refused() -> None:
-    async with balancer() as front, classic_server(front, "keeps"):
+async def test_a_prompt_too_long_for_every_old_server_is_refused(front: Balancer) -> None:
+    async with classic_server(front, "keeps"):
         answer = await ask(front.port, "x" * 1000)
         assert answer.code == "context_length_exceeded"
         fits = await ask(front.port, "y" * 987)
         assert fits.text == "Y" * 987
 
 
-async def test_an_old_server_works_on_one_prompt_at_a_time() -> None:
-    async with balancer() as front, classic_server(front, "keeps", 0.4):
+async def test_an_old_server_works_on_one_prompt_at_a_time(front: Balancer) -> None:
+    async with classic_server(front, "keeps", 0.4):
         answers = await asyncio.gather(*(ask(front.port, f"one of {n}") for n in range(4)))
         assert [answer.text for answer in answers] == [f"ONE OF {n}" for n in range(4)]
         waits_ms = sorted(answer.done["queue_ms"] for answer in answers if answer.done is not None)
         assert waits_ms[0] < 400 and waits_ms[3] > 1000
 
 
-async def test_an_old_server_that_ends_is_out_at_once() -> None:
-    async with balancer() as front, classic_server(front, "keeps", 30.0) as program, talk(front.port) as connection:
+async def test_an_old_server_that_ends_is_out_at_once(front: Balancer) -> None:
+    async with classic_server(front, "keeps", 30.0) as program, talk(front.port) as connection:
         answer = connection.ask("unanswered")
         await front.until(lambda status: status.in_flight == 1)
         await program.kill()
@@ -159,12 +185,11 @@ async def test_an_old_server_that_ends_is_out_at_once() -> None:
         assert (await front.status())["backends"] == []
 
 
-async def test_a_registration_that_makes_no_sense_is_refused() -> None:
-    async with balancer() as front:
-        for garbage in (b"REGISTER|a b|80", b"REGISTER|127.0.0.1|99999", b"REGISTER|169.254.169.254|80", b"REGISTER||"):
-            reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
-            writer.write(garbage)
-            async with asyncio.timeout(5.0):
-                assert await reader.read() == b"INVALID REGISTER MESSAGE", garbage
-            writer.close()
-        assert (await front.status())["backends"] == []
+async def test_a_registration_that_makes_no_sense_is_refused(front: Balancer) -> None:
+    for garbage in (b"REGISTER|a b|80", b"REGISTER|127.0.0.1|99999", b"REGISTER|169.254.169.254|80", b"REGISTER||"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+        writer.write(garbage)
+        async with asyncio.timeout(5.0):
+            assert await reader.read() == b"INVALID REGISTER MESSAGE", garbage
+        writer.close()
+    assert (await front.status())["backends"] == []

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 import pytest
+import pytest_asyncio
 
-from tests.e2e.pool import Balancer, Status, pool
+from tests.e2e.pool import Balancer, Pool, Status, pool
 from tests.e2e.talk import Talk, ask, check_served, echoed, endless, talk
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FREED_S = 1.0
 LEAVE: dict[str, Callable[[Talk], None]] = {"close": Talk.close, "reset": Talk.reset}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running() -> AsyncIterator[Pool]:
+    """Two slots, fifty tokens a second."""
+    async with pool(backends=[["--slots", "2", "--echo-delay-ms", "20"]]) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sluggish() -> AsyncIterator[Pool]:
+    """A token every second and a half."""
+    async with pool(backends=[["--slots", "8", "--echo-delay-ms", "1500"]]) as found:
+        yield found
 
 
 async def freed(front: Balancer, right: Callable[[Status], object]) -> None:
@@ -22,85 +39,82 @@ async def freed(front: Balancer, right: Callable[[Status], object]) -> None:
 
 
 @pytest.mark.parametrize("way", LEAVE)
-async def test_who_leaves_in_mid_stream_frees_the_slot_and_disturbs_nobody(way: str) -> None:
+async def test_who_leaves_in_mid_stream_frees_the_slot_and_disturbs_nobody(running: Pool, way: str) -> None:
     """Fault 29."""
-    async with pool(backends=[["--slots", "2", "--echo-delay-ms", "20"]]) as (front, (program,)):
-        async with talk(front.port) as sibling, talk(front.port) as leaver:
-            stays = sibling.ask("stay here", 1, **endless(100))
-            leaves = leaver.ask("go away", 1, **endless(5000))
-            await asyncio.gather(sibling.begun(stays), leaver.begun(leaves))
-            LEAVE[way](leaver)
-            await freed(front, lambda status: status.in_flight == 1)
-            await sibling.ended(stays)
-            assert stays.text == echoed("stay here", 100)
-        status = await front.until_idle()
-        assert status["counts"]["cancelled"] == 1
-        name = program.ready["name"]
-        told = await front.until(lambda status: status.running(name) == 0)
-        assert told.idle
+    front, (program,) = running
+    async with talk(front.port) as sibling, talk(front.port) as leaver:
+        stays = sibling.ask("stay here", 1, **endless(100))
+        leaves = leaver.ask("go away", 1, **endless(5000))
+        await asyncio.gather(sibling.begun(stays), leaver.begun(leaves))
+        LEAVE[way](leaver)
+        await freed(front, lambda status: status.in_flight == 1)
+        await sibling.ended(stays)
+        assert stays.text == echoed("stay here", 100)
+    name = program.ready["name"]
+    assert await front.until(lambda status: status.idle and status.running(name) == 0)
 
 
-async def test_who_leaves_between_two_slow_tokens_frees_the_slot() -> None:
-    """Fault 29: there is nothing to write to the client that would tell, for seconds."""
-    slow = ["--slots", "2", "--echo-delay-ms", "2500"]
-    async with pool(backends=[slow]) as (front, _), talk(front.port) as leaver, talk(front.port) as patient:
+async def test_who_leaves_between_two_slow_tokens_frees_the_slot(sluggish: Pool) -> None:
+    """Fault 29: there is nothing to write to the client that would tell, for longer than a second."""
+    async with talk(sluggish.port) as leaver, talk(sluggish.port) as patient:
         leaves, stays = leaver.ask("one two three four"), patient.ask("one two")
         patient.half_close()
         await leaver.begun(leaves)
         leaver.close()
-        await freed(front, lambda status: status.in_flight == 1)
+        await freed(sluggish.balancer, lambda status: status.in_flight == 1)
         await patient.ended(stays)
         assert stays.text == "one two"
+    await sluggish.balancer.until_idle()
 
 
 @pytest.mark.parametrize("way", LEAVE)
-async def test_who_leaves_before_the_first_token_frees_the_slot(way: str) -> None:
+async def test_who_leaves_before_the_first_token_frees_the_slot(sluggish: Pool, way: str) -> None:
     """Fault 29, while the engine reads the prompt."""
-    async with pool(backends=[["--slots", "1", "--echo-delay-ms", "20000"]]) as (front, _), talk(front.port) as leaver:
+    async with talk(sluggish.port) as leaver:
         leaver.ask("are you there", 1)
-        await front.until(lambda status: status["exchanges"]["asking"] == 1)
+        await sluggish.balancer.until(lambda status: status["exchanges"]["asking"] == 1)
         LEAVE[way](leaver)
-        await freed(front, lambda status: status.idle)
+        await freed(sluggish.balancer, lambda status: status.idle)
 
 
 @pytest.mark.parametrize("way", LEAVE)
-async def test_who_leaves_the_queue_is_forgotten(way: str) -> None:
+async def test_who_leaves_the_queue_is_forgotten(running: Pool, way: str) -> None:
     """Fault 29, while it waits."""
-    async with pool(backends=[["--slots", "1", "--echo-delay-ms", "20"]]) as (front, _):
-        async with talk(front.port) as holder, talk(front.port) as leaver:
-            stream = holder.ask("a b", 1, **endless(5000))
-            await holder.begun(stream)
-            queued = leaver.ask("never mind", 1)
-            await leaver.until(lambda: queued.queued)
-            LEAVE[way](leaver)
-            await freed(front, lambda status: status["queue"]["waiting"] == 0)
-            assert (await front.status()).in_flight == 1
+    front = running.balancer
+    async with talk(front.port) as holder, talk(front.port) as leaver:
+        streams = [holder.ask("a b", n, **endless(5000)) for n in range(2)]
+        await holder.begun(*streams)
+        queued = leaver.ask("never mind", 1)
+        await leaver.until(lambda: queued.queued)
+        LEAVE[way](leaver)
+        await freed(front, lambda status: status["queue"]["waiting"] == 0)
+        assert (await front.status()).in_flight == 2
+    await front.until_idle()
 
 
-async def test_a_classic_client_that_closes_has_left() -> None:
+async def test_a_classic_client_that_closes_has_left(sluggish: Pool) -> None:
     """Fault 29: there, a closed sending side means that nobody waits any more."""
-    async with pool(backends=[["--slots", "1", "--echo-delay-ms", "20000"]]) as (front, _), talk(front.port) as leaver:
+    async with talk(sluggish.port) as leaver:
         leaver.write(b"CLIENT|ADD")
         leaver.write(b"a question")
-        await front.until(lambda status: status.in_flight == 1)
+        await sluggish.balancer.until(lambda status: status.in_flight == 1)
         leaver.half_close()
-        await freed(front, lambda status: status.idle)
+        await freed(sluggish.balancer, lambda status: status.idle)
 
 
-async def test_who_closes_only_the_sending_side_is_answered() -> None:
+async def test_who_closes_only_the_sending_side_is_answered(running: Pool) -> None:
     """Fault 29: a native client that half-closed is still waiting, in the queue as well."""
-    async with pool(backends=[["--slots", "1", "--echo-delay-ms", "20"]]) as (front, _):
-        async with talk(front.port) as first, talk(front.port) as second:
-            asked = first.ask("one two", 1, **endless(60))
-            await first.begun(asked)
-            waits = second.ask("three four", 1)
-            await second.until(lambda: waits.queued)
-            first.half_close()
-            second.half_close()
-            await first.hung_up()
-            await second.hung_up()
-        assert asked.text == echoed("one two", 60) and waits.text == "three four"
-        assert asked.done is not None and waits.done is not None
+    async with talk(running.port) as first, talk(running.port) as second:
+        asked = [first.ask("one two", n, **endless(60)) for n in range(2)]
+        await first.begun(*asked)
+        waits = second.ask("three four", 1)
+        await second.until(lambda: waits.queued)
+        first.half_close()
+        second.half_close()
+        await first.hung_up()
+        await second.hung_up()
+    assert [answer.text for answer in asked] == [echoed("one two", 60)] * 2 and waits.text == "three four"
+    assert all(answer.done is not None for answer in (*asked, waits))
 
 
 async def test_who_does_not_read_is_cut_and_costs_no_memory_and_no_time() -> None:

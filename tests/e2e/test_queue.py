@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from tests.e2e.pool import backend, pool
-from tests.e2e.talk import Answer, Talk, ask, endless, talk
+from tests.e2e.talk import Answer, Talk, ask, echoed, endless, talk
 
 ONE_SLOT = [["--slots", "1", "--echo-delay-ms", "20"]]
 
@@ -24,24 +24,24 @@ async def told(connection: Talk, answer: Answer) -> None:
 
 
 async def test_requests_are_served_in_the_order_in_which_they_came() -> None:
+    """And those who wait hear that they move up, which is told twice a second: so the first of them takes longer."""
     async with pool(backends=ONE_SLOT) as (front, _), AsyncExitStack() as stack:
         first = await occupied(stack, front.port)
-        ends: list[str] = []
         waiting: list[tuple[Talk, Answer]] = []
         for n in range(5):
             connection = await stack.enter_async_context(talk(front.port))
-            answer = connection.ask(f"number {n}", n)
+            answer = connection.ask(f"number {n}", n, **(endless(60) if n == 0 else {}))
             await told(connection, answer)
             assert answer.queued == [n + 1]
             waiting.append((connection, answer))
         first.cancel("stream")
         for connection, answer in waiting:
             await connection.ended(answer)
-            assert answer.done is not None
-            ends.append(answer.text)
+        texts = [answer.text for _, answer in waiting]
         waits_ms = [answer.done["queue_ms"] for _, answer in waiting if answer.done is not None]
-        assert ends == [f"number {n}" for n in range(5)] and waits_ms == sorted(waits_ms)
-        assert waiting[-1][1].queued[-1] < 5  # it was told that it moved up
+        assert texts == [echoed("number 0", 60), *(f"number {n}" for n in range(1, 5))]
+        assert len(waits_ms) == 5 and waits_ms == sorted(waits_ms)
+        assert waiting[-1][1].queued[:2] == [5, 4]
 
 
 async def test_who_waits_too_long_is_told_so() -> None:

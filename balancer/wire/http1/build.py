@@ -14,11 +14,19 @@ Headers = Iterable[tuple[str, str]]
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
-def response_head(status: int, headers: Headers, *, length: int | None, keep_alive: bool = True) -> bytes:
-    """An answer's head; ``length`` None means chunked. Values must hold no line breaks (see `header_value`)."""
+def response_head(
+    status: int, headers: Headers, *, length: int | None, chunked: bool = True, keep_alive: bool = True
+) -> bytes:
+    """An answer's head. Values must hold no line breaks (see `header_value`).
+
+    ``length`` None: the body is chunked or, not ``chunked``, ends with the connection (for HTTP/1.0).
+    """
     lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
     lines += [f"{name}: {value}" for name, value in headers]
-    lines.append("transfer-encoding: chunked" if length is None else f"content-length: {length}")
+    if length is not None:
+        lines.append(f"content-length: {length}")
+    elif chunked:
+        lines.append("transfer-encoding: chunked")
     if not keep_alive:
         lines.append("connection: close")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")

@@ -26,6 +26,8 @@ class HttpRequest:
     headers: dict[bytes, bytes]
     body: bytes
     keep_alive: bool
+    version: str = "1.1"
+    """1.0 | 1.1"""
 
 
 class RequestDecoder(Decoder):
@@ -151,6 +153,7 @@ class RequestDecoder(Decoder):
                 self._head.headers,
                 bytes(self._body),
                 parser.should_keep_alive(),
+                self._version,
             )
         )
 

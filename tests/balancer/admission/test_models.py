@@ -56,7 +56,12 @@ def test_an_empty_pool_is_worth_another_try() -> None:
 def test_a_model_never_seen_is_refused_for_good_and_the_others_are_listed() -> None:
     found = resolve("x", "a", "b")
     assert isinstance(found, Failure)
-    assert (found.code, found.status, found.source, found.retry_after_s) == ("model_not_found", 404, Source.CLIENT, None)
+    assert (found.code, found.status, found.source, found.retry_after_s) == (
+        "model_not_found",
+        404,
+        Source.CLIENT,
+        None,
+    )
     assert "a, b" in found.message
 
 

@@ -10,7 +10,7 @@ class Slots:
     """What waiters wait for: so many free slots of each need."""
 
     def __init__(self, **free: int) -> None:
-        self.free: dict[Hashable, int] = dict(free)
+        self.free: dict[Hashable, int] = {need: count for need, count in free.items()}  # noqa: C416 - another key type
         self.served: list[str] = []
         self.tries = 0
 
@@ -119,24 +119,25 @@ def test_positions_are_told_only_when_they_change() -> None:
 
 
 def test_a_start_that_fails_at_once_is_followed_by_another_pass() -> None:
-    queue, served = WaitQueue(10, 1000), []
+    queue, slots = WaitQueue(10, 1000), Slots(m=2)
+    served = slots.served
 
     def fails_at_once() -> bool:
         served.append("first")
-        queue.push(a_waiter(lambda: served.append("again") is None), front=True)
+        queue.push(slots.waiter("again"), front=True)
         queue.pump()  # from within itself, as a freed slot does
         return True
 
     queue.push(a_waiter(fails_at_once))
-    queue.push(a_waiter(lambda: served.append("second") is None))
+    queue.push(slots.waiter("second"))
     queue.pump()
     assert served == ["first", "second", "again"]
     assert len(queue) == 0
 
 
 def test_one_who_leaves_during_a_pass_is_not_served() -> None:
-    queue, served = WaitQueue(10, 1000), []
-    second = a_waiter(lambda: served.append("second") is None)
+    queue, slots = WaitQueue(10, 1000), Slots(m=1)
+    second = slots.waiter("second")
 
     def serve() -> bool:
         queue.remove(second)
@@ -145,7 +146,7 @@ def test_one_who_leaves_during_a_pass_is_not_served() -> None:
     queue.push(a_waiter(serve))
     queue.push(second)
     queue.pump()
-    assert served == []
+    assert slots.served == []
     assert len(queue) == 0
 
 

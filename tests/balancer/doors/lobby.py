@@ -118,7 +118,9 @@ class Lobby:
     async def open(self) -> AsyncIterator[Lobby]:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Sniffer(self.doors), "127.0.0.1", 0)
-        admin = await loop.create_server(lambda: HttpConnection(self.clients, lambda request, _: self.admin.answer(request)), "127.0.0.1", 0)
+        admin = await loop.create_server(
+            lambda: HttpConnection(self.clients, lambda request, _: self.admin.answer(request)), "127.0.0.1", 0
+        )
         self.port = self.agents.own_port = server.sockets[0].getsockname()[1]
         self.admin_port = admin.sockets[0].getsockname()[1]
         try:

@@ -44,7 +44,8 @@ def test_elsewhere_is_refused(backend: str, peer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "backend", ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "240.0.0.1"]
+    "backend",
+    ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "240.0.0.1"],
 )
 def test_what_is_never_a_backend_is_refused_wherever_the_operator_allows(backend: str) -> None:
     assert refusal(backend, everywhere=True, peer=backend) is not None

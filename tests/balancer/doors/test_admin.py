@@ -22,6 +22,11 @@ def ask(lobby: Lobby, method: str, path: str, query: str = "", **headers: str) -
     return lobby.admin.answer(HttpRequest(method, path, query, fields, b"", True))
 
 
+def state(lobby: Lobby) -> State:
+    (member,) = lobby.hall.registry.members()
+    return member.state
+
+
 def body(answer: Answer) -> Any:
     return json.loads(answer.body)
 
@@ -52,11 +57,10 @@ async def test_the_status_never_tells_a_key() -> None:
 
 async def test_a_backend_is_drained_and_taken_back_by_name() -> None:
     lobby = await a_lobby()
-    (member,) = lobby.hall.registry.members()
     assert body(ask(lobby, "POST", "/drain/gpu-1")) == {"backend": "gpu-1", "draining": True}
-    assert member.state is State.DRAINING
+    assert state(lobby) is State.DRAINING
     ask(lobby, "POST", "/drain/gpu%2D1", "undo=1")
-    assert member.state is State.ALIVE
+    assert state(lobby) is State.ALIVE
     missing = ask(lobby, "POST", "/drain/nobody")
     assert (missing.status, body(missing)["error"]["code"]) == (404, "no_such_backend")
 

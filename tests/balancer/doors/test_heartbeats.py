@@ -74,7 +74,8 @@ async def test_garbage_is_never_answered_and_beats_go_on() -> None:
 
 async def test_whatever_one_beat_does_the_others_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Lobby().open() as lobby, beating(lobby) as (agent, stream):
-        real, failed = lobby.agents.beat, []
+        real = lobby.agents.beat
+        failed: list[bytes] = []
 
         def fails_once(datagram: bytes, way: str) -> bytes | None:
             if not failed:

@@ -1,4 +1,4 @@
-"""Classic servers as they are: some close after each answer, some keep a connection, some read once and leave it open."""
+"""Classic servers as they are: some close after each answer, some keep a connection, some read once and stay open."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from balancer.request import Request
 from balancer.upstream import classic as upstream_classic
 from balancer.upstream.classic import ClassicUpstream
 from balancer.wire import classic
+from balancer.wire.limits import CLASSIC_READ_BYTES
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event_data
 from tests.balancer.pool.specs import a_spec
@@ -51,7 +52,7 @@ class Server:
             await self.behaviour(reader, writer, self)
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        message = await reader.read(classic.CLASSIC_READ_BYTES)
+        message = await reader.read(CLASSIC_READ_BYTES)
         if not message:
             return False
         self.read.append(message)

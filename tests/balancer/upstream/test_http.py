@@ -198,7 +198,9 @@ async def test_a_stream_in_pieces_of_one_byte_is_the_same_stream(line_end: bytes
     events = (text_events("gr\u00fc\u00df \U0001f600", "b") + last_events()).replace(b"\n", line_end)
 
     async def slicer(v: Visit) -> None:
-        framed = b"".join(b"%x\r\n%b\r\n" % (len(events[i : i + 3]), events[i : i + 3]) for i in range(0, len(events), 3))
+        framed = b"".join(
+            b"%x\r\n%b\r\n" % (len(events[i : i + 3]), events[i : i + 3]) for i in range(0, len(events), 3)
+        )
         await v.slices(STREAM_HEAD + framed + b"0\r\n\r\n")
 
     async with Engine(slicer).running() as engine:

@@ -1,0 +1,144 @@
+"""What is measured: how each balancer is started in front of the same two engines."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+START_S = 60.0
+STOP_S = 10.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """``command`` starts it in the foreground; ``None``: not installed, ``missing`` says what."""
+
+    name: str
+    port: int
+    command: Sequence[str] | None
+    admin_port: int | None = None
+    """Of ours."""
+    missing: str = ""
+
+
+def all_targets(engines: Sequence[int], folder: Path) -> list[Target]:
+    """Ours and the others, those that are not installed as such."""
+    urls = [f"http://127.0.0.1:{port}" for port in engines]
+    return [
+        _ours("ours", urls),
+        _ours("ours, no cache", urls, "--no-cache"),
+        _haproxy(engines, folder),
+        _nginx(engines, folder),
+        _python_router("sglang-router", "sglang_router", "sglang_router.launch_router", urls),
+        _python_router("vllm-router", "vllm_router", "vllm_router.launch_router", urls),
+    ]
+
+
+def free_port() -> int:
+    """A TCP port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _ours(name: str, urls: Sequence[str], *options: str) -> Target:
+    port, admin_port = free_port(), free_port()
+    command = [sys.executable, "-m", "balancer", "--port", str(port), "--admin-port", str(admin_port)]
+    for url in urls:
+        command += ["--upstream", url]
+    return Target(name, port, [*command, "--log-level", "warning", *options], admin_port)
+
+
+def _haproxy(engines: Sequence[int], folder: Path) -> Target:
+    port, program = free_port(), shutil.which("haproxy", path=_path())
+    if program is None:
+        return Target("HAProxy", port, None, missing="haproxy")
+    servers = "".join(f"    server s{i} 127.0.0.1:{engine}\n" for i, engine in enumerate(engines))
+    file = folder / "haproxy.cfg"
+    file.write_text(
+        "global\n    nbthread 1\n    maxconn 20000\n"
+        "defaults\n    mode http\n    timeout connect 2s\n    timeout client 600s\n    timeout server 600s\n"
+        "    http-reuse always\n"
+        f"frontend clients\n    bind 127.0.0.1:{port}\n    default_backend engines\n"
+        f"backend engines\n    balance leastconn\n{servers}"
+    )
+    return Target("HAProxy", port, [program, "-db", "-f", str(file)])
+
+
+def _nginx(engines: Sequence[int], folder: Path) -> Target:
+    port, program = free_port(), shutil.which("nginx", path=_path())
+    if program is None:
+        return Target("nginx", port, None, missing="nginx")
+    servers = "".join(f"server 127.0.0.1:{engine}; " for engine in engines)
+    file = folder / "nginx.conf"
+    file.write_text(
+        f"daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr error;\n"
+        "events { worker_connections 20000; }\n"
+        "http { access_log off; keepalive_requests 100000000;\n"
+        f"  upstream engines {{ least_conn; {servers}keepalive 64; keepalive_requests 100000000; }}\n"
+        f"  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://engines; proxy_http_version 1.1;\n"
+        '    proxy_set_header Connection ""; proxy_buffering off; proxy_read_timeout 600s; } }\n'
+        "}\n"
+    )
+    return Target("nginx", port, [program, "-c", str(file), "-p", str(folder)])
+
+
+def _python_router(name: str, package: str, module: str, urls: Sequence[str]) -> Target:
+    port = free_port()
+    if importlib.util.find_spec(package) is None:
+        return Target(name, port, None, missing=f"pip install {name}")
+    command = [sys.executable, "-m", module, "--host", "127.0.0.1", "--port", str(port), "--worker-urls", *urls]
+    return Target(name, port, [*command, "--policy", "power_of_two", "--log-level", "warn"])
+
+
+def _path() -> str:
+    return os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+
+
+class Running:
+    """A process on one CPU, ended with the block."""
+
+    def __init__(self, command: Sequence[str], cpu: int) -> None:
+        self._process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def listens(self, port: int) -> None:
+        """Wait until it takes connections. Raises `TimeoutError`, or `RuntimeError` if it ended."""
+        begin = time.monotonic()
+        while time.monotonic() - begin < START_S:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"it ended at once with status {self._process.returncode}")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise TimeoutError(f"nothing listens on port {port}")
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from typing import Any
+
+from balancer.cache.entry import Entry
+from balancer.cache.keys import KeyRules
+from balancer.cache.store import CacheLimits, CacheStore
+from balancer.exchange.cached import CacheLane
+from balancer.exchange.journal import Journal
+from balancer.exchange.lookup import Lookup
+from balancer.request import Request
+from tests.fakes import FakeClock, FakeEmbedder, last_events, text_events
+
+
+class Desk:
+    """Lookups in one cache, and what came of them."""
+
+    def __init__(self) -> None:
+        self.embedder = FakeEmbedder()
+        self.store = CacheStore(CacheLimits())
+        self.lane = CacheLane(self.store, self.embedder, FakeClock(), wait_s=0.03, ttl_s=60.0, rules=KeyRules())
+        self.heard: list[tuple[str, str | None]] = []
+
+    def lookup(self, prompt: str, **changes: Any) -> Lookup:
+        fields: dict[str, Any] = {
+            "id": "1",
+            "tenant": "t",
+            "endpoint": "completions",
+            "body": {"prompt": prompt},
+            "prompt_bytes": len(prompt),
+        }
+        request = Request(**{**fields, **changes})
+        return Lookup(self.lane, request, "m", self._hit, lambda: self.heard.append(("miss", None)))
+
+    def _hit(self, entry: Entry, kind: str, similarity: float | None) -> None:
+        self.heard.append((kind, entry.text))
+
+    def answer(self, lookup: Lookup, text: str, finish_reason: str = "stop") -> None:
+        journal = Journal()
+        journal.add(text_events(text) + last_events(finish_reason))
+        lookup.store(journal, "b")
+
+
+def with_a_lion() -> Desk:
+    desk = Desk()
+    lookup = desk.lookup("what is a lion")
+    assert not lookup.begin()
+    desk.answer(lookup, "a cat")
+    desk.embedder.asked[0].answer(1.0, 0.0)
+    desk.heard.clear()
+    return desk
+
+
+def test_an_equal_request_hits_at_once() -> None:
+    desk = with_a_lion()
+    assert not desk.lookup("what is a lion").begin()
+    assert desk.heard == [("exact", "a cat")]
+
+
+def test_a_near_one_hits_when_the_embedder_has_answered() -> None:
+    desk = with_a_lion()
+    assert desk.lookup("what are lions").begin()
+    assert desk.heard == []
+    desk.embedder.asked[-1].answer(1.0, 0.0)
+    assert desk.heard == [("semantic", "a cat")]
+
+
+def test_a_far_or_late_one_is_a_miss_and_told_once() -> None:
+    desk = with_a_lion()
+    desk.lookup("what is a car").begin()
+    desk.embedder.asked[-1].answer(0.0, 1.0)
+    desk.lookup("what is a bus").begin()
+    desk.embedder.asked[-1].late()
+    assert desk.heard == [("miss", None), ("miss", None)]
+
+
+def test_one_whom_nobody_waits_for_any_more_hears_nothing() -> None:
+    desk = with_a_lion()
+    lookup = desk.lookup("what are lions")
+    lookup.begin()
+    lookup.cancel()
+    assert desk.embedder.asked[-1].cancelled
+    desk.embedder.asked[-1].answer(1.0, 0.0)
+    assert desk.heard == []
+
+
+def test_an_answer_that_did_not_end_well_is_not_kept() -> None:
+    desk = Desk()
+    lookup = desk.lookup("hello")
+    lookup.begin()
+    desk.answer(lookup, "cut", "length")
+    assert len(desk.store) == 0
