@@ -1,11 +1,8 @@
-"""The command line: ``llm-balancer`` runs the daemon; ``status``, ``drain`` and ``purge`` talk to a running one;
-``key`` changes the file of clients' keys."""
+"""The command line: ``llm-balancer`` runs the daemon; ``status``, ``drain`` and ``purge`` talk to a running one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from balancer.errors import ConfigError
+from balancer.key_commands import key
 
 EXAMPLES = """
 \b
@@ -211,75 +209,7 @@ def purge(admin: str, tenant: str | None, model: str | None, as_json: bool) -> N
     click.echo(_dump(found) if as_json else f"{found['purged']} entries forgotten")
 
 
-@main.group(invoke_without_command=False)
-def key() -> None:
-    """Add, list and remove clients' keys. A daemon reads the file when it starts."""
-
-
-def _keys_option(command: Any) -> Any:
-    return click.option(
-        "--keys", "path", type=_PATH, callback=_keys_path, help="The file.  [default: that of `llm-balancer --keys`]"
-    )(command)
-
-
-def _keys_path(context: click.Context, parameter: click.Parameter, value: Path | None) -> Path:
-    """The file named here, else where the daemon's is named: as its option, in the environment or in ``--config``."""
-    path: Path | None = value or context.find_root().params["keys"]
-    if path is None:
-        raise click.UsageError("name the file: --keys FILE")
-    return path
-
-
-@key.command("add")
-@click.argument("name")
-@_keys_option
-@click.option("--weight", default=1.0, help="The client's share beside the others' when all slots are taken.")
-def key_add(name: str, path: Path, weight: float) -> None:
-    """Make a key for the client NAME and print it, this once."""
-    from balancer.keyfile import add_key
-
-    with _telling():
-        made = add_key(path, name, weight)
-    click.echo(made)
-    click.echo(f"This is shown once: {path} keeps only its SHA-256. A running balancer must be restarted.", err=True)
-
-
-@key.command("list")
-@_keys_option
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-def key_list(path: Path, as_json: bool) -> None:
-    """Show who has a key: name, weight, and the first digits of the key's SHA-256."""
-    from balancer.keyfile import read_keys
-
-    with _telling():
-        found = sorted(read_keys(path), key=lambda entry: entry.name)
-    if as_json:
-        click.echo(_dump([{"name": e.name, "weight": e.weight, "sha256": e.digest.hex()} for e in found]))
-        return
-    width = max((len(entry.name) for entry in found), default=0)
-    for entry in found:
-        click.echo(f"{entry.name:{width}}  weight {entry.weight:g}  sha256 {entry.digest.hex()[:12]}")
-
-
-@key.command("remove")
-@click.argument("name")
-@_keys_option
-def key_remove(name: str, path: Path) -> None:
-    """Take the key of the client NAME away."""
-    from balancer.keyfile import remove_key
-
-    with _telling():
-        remove_key(path, name)
-    click.echo(f"{name} has no key any more; a running balancer must be restarted", err=True)
-
-
-@contextmanager
-def _telling() -> Iterator[None]:
-    """A `ConfigError` becomes one line and exit status 1."""
-    try:
-        yield
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
+main.add_command(key)
 
 
 def _dump(value: Any) -> str:

@@ -21,6 +21,7 @@ from balancer.admission.queue import WaitQueue
 from balancer.cache.keys import KeyRules
 from balancer.cache.store import CacheLimits, CacheStore
 from balancer.config import Config
+from balancer.doors.addresses import is_loopback
 from balancer.doors.admin import AdminDoor
 from balancer.doors.agents import Agents
 from balancer.doors.classic import ClassicConnection
@@ -119,7 +120,7 @@ class Daemon:
             lambda: f"{rng.getrandbits(96):024x}",
             config.keys,
         )
-        classic = ClassicUpstream(registry, loop, pool_changed=agents.apply)
+        classic = ClassicUpstream(registry, loop)
         upstreams |= dict.fromkeys(("native", "upstream"), HttpUpstream(connections)) | {"classic": classic}
         watch = Watch(registry, connections, loop, agents.apply, PROBED)
 
@@ -220,9 +221,11 @@ class Daemon:
 
 def _waived(config: Config, port: int, admin_port: int) -> str:
     """Who may do what without proof."""
-    open_to_all = [what for what, proof in (("ask", config.keys), ("register backends", config.token)) if proof is None]
-    said = [f"whoever reaches {config.host}:{port} may {' and '.join(open_to_all)}"] if open_to_all else []
-    return "; ".join([*said, f"whoever reaches {config.admin_host}:{admin_port} is obeyed as the operator"])
+    unproven = [what for what, proof in (("ask", config.keys), ("register backends", config.token)) if proof is None]
+    said = [f"whoever reaches {config.host}:{port} may {' and '.join(unproven)}"] if unproven else []
+    if config.admin_host != "localhost" and not is_loopback(config.admin_host):
+        said.append(f"whoever reaches {config.admin_host}:{admin_port} is obeyed as the operator")
+    return "; ".join(said) or "it waives nothing here: there are keys and a token"
 
 
 def _ready_line(ready: Mapping[str, object], *, as_json: bool) -> str:

@@ -42,6 +42,14 @@ class Failure:
     busy: bool = False
     """The backend is at its limit, not broken: it counts against nobody."""
 
+    quoted: str = ""
+    """The end of ``message``, where it is an engine's own words: they may repeat the prompt."""
+
+    @property
+    def logged(self) -> str:
+        """``message`` in our own words alone."""
+        return self.message.removesuffix(self.quoted).rstrip(": ") or self.code
+
     @property
     def type(self) -> str:
         """OpenAI's error type."""
@@ -121,8 +129,10 @@ def backend_busy(name: str, retry_after_s: float) -> Failure:
     return Failure("backend_busy", message, Source.BACKEND, 503, retry_after_s, retryable=True, busy=True)
 
 
-def backend_failed(name: str, why: str) -> Failure:
-    return Failure("backend_failed", f"backend {name} failed: {why}", Source.BACKEND, 502, 1.0, retryable=True)
+def backend_failed(name: str, why: str, quoted: str = "") -> Failure:
+    """``quoted`` is what the engine itself said: for the client, who may have asked it; never for a log."""
+    message = f"backend {name} failed: {why}" + (f": {quoted}" if quoted else "")
+    return Failure("backend_failed", message, Source.BACKEND, 502, 1.0, retryable=True, quoted=quoted)
 
 
 def backend_lost(name: str) -> Failure:
@@ -137,7 +147,8 @@ def backend_timeout(name: str, what: str, after_s: float) -> Failure:
 
 def rejected(message: str, code: str | None, status: int) -> Failure:
     """The engine refused the request for what it is; another one would, too."""
-    return Failure(code or "rejected", message or f"the engine answered {status}", Source.CLIENT, status)
+    text = message or f"the engine answered {status}"
+    return Failure(code or "rejected", text, Source.CLIENT, status, quoted=message)
 
 
 def _listed(names: Iterable[str], most: int = 20) -> str:

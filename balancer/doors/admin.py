@@ -1,16 +1,18 @@
 """The admin port: what the daemon does, and the few things an operator may do to it. JSON over HTTP, loopback.
 
 ``GET /status``, ``POST /drain/NAME`` (``?undo=1`` takes it back), ``POST /cache/purge`` (``?tenant=`` and ``?model=``).
-A request with an ``Origin`` comes from a web page, and no page has any business here: it is refused.
+A request with an ``Origin``, or for a ``Host`` that is a name other than localhost, comes from a web page (or from a
+name that was made to point here), and no page has any business on this port: it is refused.
 """
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
+from balancer.doors.addresses import parse_ip
 from balancer.doors.agents import Agents
 from balancer.doors.clients import Clients
 from balancer.doors.http import Answer, error_answer
@@ -30,7 +32,7 @@ class AdminDoor:
 
     def answer(self, request: HttpRequest) -> Answer:
         """One request, one answer."""
-        if b"origin" in request.headers:
+        if b"origin" in request.headers or not _is_address(request.headers.get(b"host", b"")):
             return error_answer(403, "the admin port does not answer web pages", "forbidden")
         path = request.path.rstrip("/")
         reads = request.method in ("GET", "HEAD")
@@ -96,6 +98,15 @@ def _backend(member: Member, now: float) -> dict[str, Any]:
         "registered_s_ago": round(now - member.registered_at, 1),
         "load": msgspec.to_builtins(load) if load is not None else None,
     }
+
+
+def _is_address(host: bytes) -> bool:
+    """Whether a ``Host`` is localhost or an IP address, as it is for whoever knows where the port is."""
+    try:
+        name = urlsplit(f"//{host.decode('latin-1')}").hostname if host else "localhost"
+        return name == "localhost" or bool(parse_ip(name or ""))
+    except ValueError:
+        return False
 
 
 def _json(value: object) -> Answer:

@@ -41,7 +41,7 @@ def make_request(
         prompt = body.get("prompt")
         if not isinstance(prompt, str | list) or not prompt or (isinstance(prompt, str) and prompt.isspace()):
             return bad_request('"prompt" must not be empty', "empty_prompt")
-        endpoint, text = "completions", prompt if isinstance(prompt, str) else ""
+        endpoint, text = "completions", prompt if isinstance(prompt, str) else "".join(map(str, prompt))
     size_bytes = len(text.encode("utf-8", "surrogatepass"))
     return Request(id, tenant, endpoint, body, size_bytes, model, stream, raw, cache, deadline_s)
 

@@ -135,9 +135,7 @@ class Dispatcher:
     def attempt_failed(self, exchange: Exchange, backend: str, failure: Failure) -> None:
         self.counts["attempts_busy" if failure.busy else "attempts_failed"] += 1
         if not failure.busy:
-            # Part of it may be an engine's own words: on one line, and not many of them.
-            message = " ".join(failure.message.split())[:_LOGGED_MAX_CHARS]
-            log.warning("request %s: %s", exchange.request.id, message)
+            log.warning("request %s: %s", exchange.request.id, " ".join(failure.logged.split())[:_LOGGED_MAX_CHARS])
 
     def ended(self, exchange: Exchange, outcome: Outcome | None, failure: Failure | None) -> None:
         """Called once by every exchange that was begun."""

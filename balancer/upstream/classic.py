@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import cast
 
 from balancer import errors
@@ -17,7 +17,6 @@ from balancer.errors import Failure
 from balancer.exchange.ports import Receiver
 from balancer.pool.backend import BackendSpec
 from balancer.pool.registry import Registry
-from balancer.pool.transition import Transition
 from balancer.request import Request
 from balancer.tasks import spawn
 from balancer.wire import classic, openai
@@ -35,16 +34,9 @@ PATIENCE_S = 10.0
 class ClassicUpstream:
     """Backends of the text protocol."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        pool_changed: Callable[[Iterable[Transition]], None],
-    ) -> None:
+    def __init__(self, registry: Registry, loop: asyncio.AbstractEventLoop) -> None:
         self._registry = registry
         self._loop = loop
-        self._pool_changed = pool_changed
         self._kept: dict[str, Line] = {}
         self._keeps_connections: dict[str, bool] = {}
 

@@ -176,7 +176,7 @@ class HttpCall:
                 continue
             if chunk.error is not None and bytes(chunk.error) != b"null":
                 message, _ = openai.error_in(data)
-                return errors.backend_failed(self._name, message or "an error event")
+                return errors.backend_failed(self._name, "an error event", message)
         return None
 
     def _refused(self, status: int, headers: dict[bytes, bytes]) -> None:
@@ -189,7 +189,7 @@ class HttpCall:
             expected = "event stream" if self._wants_stream else "answer of a sane size"
             self._fail(errors.backend_failed(self._name, f"an answer that is no {expected}"))
         else:
-            self._fail(errors.backend_failed(self._name, f"status {status} {message}".rstrip()))
+            self._fail(errors.backend_failed(self._name, f"status {status}", message))
 
     def _fail(self, failure: Failure) -> None:
         self._over = True

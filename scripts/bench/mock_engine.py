@@ -18,7 +18,7 @@ import msgspec
 import uvloop
 
 MODEL = "mock"
-TOKEN = "tok "
+TOKEN = "word "
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 

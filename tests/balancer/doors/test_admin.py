@@ -98,10 +98,20 @@ async def test_a_web_page_is_refused_whatever_it_asks() -> None:
     assert member.state is State.ALIVE
 
 
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:1230", "127.0.0.1.evil.example", "[", "a b"])
+async def test_a_name_that_was_made_to_point_here_is_refused(host: str) -> None:
+    assert ask(await a_lobby(), "GET", "/status", host=host).status == 403
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:1230", "127.0.0.1:1230", "[::1]:1230", "10.0.0.7"])
+async def test_whoever_knows_the_address_is_answered(host: str) -> None:
+    assert ask(await a_lobby(), "GET", "/status", host=host).status == 200
+
+
 async def test_it_answers_on_a_port_of_its_own() -> None:
     lobby = await a_lobby()
     async with lobby.open():
-        visitor = await lobby.visit(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n", admin=True)
+        visitor = await lobby.visit(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n", admin=True)
         assert (await visitor.some()).startswith(b"HTTP/1.1 200")
         public = await lobby.visit(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await public.some()).startswith(b"HTTP/1.1 404")

@@ -108,7 +108,7 @@ class Asked:
         found = self.registry.register(self.spec, loop.time())
         assert isinstance(found, Registered)
         self.lease_id = found.lease_id
-        self.upstream = ClassicUpstream(self.registry, loop, pool_changed=lambda transitions: None)
+        self.upstream = ClassicUpstream(self.registry, loop)
 
     def start(self, prompt: object = "hi", **changes: Any) -> tuple[Listener, Any]:
         fields: dict[str, Any] = {
