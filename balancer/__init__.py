@@ -1,7 +1,7 @@
 """A load balancer that knows LLM traffic. The map:
 
 * ``daemon``     the composition root: builds the rooms, listens, owns the clock tick, signals, drain
-* ``cli``, ``config``, ``logs``, ``admin_client``  what an operator sees
+* ``cli``, ``config``, ``logs``, ``admin_client``, ``key_commands``, ``keyfile``  what an operator sees
 * ``wire``       bytes <-> messages, shared with backends and clients
 * ``doors``      the listening sides: native lines, HTTP, classic text, registrations, heartbeats, admin
 * ``exchange``   one request's way from arrival to last token: start reading here

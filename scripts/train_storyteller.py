@@ -4,8 +4,8 @@
 Examples:
   scripts/train_storyteller.py --minutes 75 --output backend/models/storyteller
   scripts/train_storyteller.py --tokens 20000000 --device cuda --output /tmp/storyteller-gpu
-  scripts/train_storyteller.py --minutes 10 --start-from backend/models/storyteller --seed 2 --rate 0.3 \\
-      --output /tmp/more
+  scripts/train_storyteller.py --minutes 10 --start-from backend/models/storyteller --seed 2 --rate 0.5 \\
+      --wide-names --output /tmp/more
 
 The learning rate falls to nothing at the end of the budget (minutes or tokens, whichever is used up first), so a run
 has to be given the budget that it is meant to use. The tokenizer and the order of stories depend on the seed only; a
@@ -59,6 +59,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
+    parser.add_argument("--wide-names", action="store_true", help="give most people names of any letters")
     parser.add_argument("--start-from", type=Path, help="go on from this model, with its tokenizer")
     parser.add_argument("--checkpoint-minutes", type=float, default=5.0, help="write the model this often")
     chosen = parser.parse_args()
@@ -114,39 +115,42 @@ def make_optimizers(model: GPT2LMHeadModel, rate: float) -> list[torch.optim.Opt
     return [muon, adam]
 
 
-def tensors(batch: list[Example], rng: random.Random, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def tensors(batch: list[Example], rng: random.Random, device: str) -> tuple[torch.Tensor, ...]:
     """Inputs, positions and targets, padded. Half of the rows begin anywhere, so that each position is learned."""
     import torch
 
     width = max(len(one.inputs) for one in batch)
     inputs = torch.zeros(len(batch), width, dtype=torch.long)
     targets = torch.full((len(batch), width), IGNORED)
+    weights = torch.ones(len(batch), width)
     starts = []
     for row, one in enumerate(batch):
         inputs[row, : len(one.inputs)] = torch.tensor(one.inputs)
         targets[row, : len(one.targets)] = torch.tensor(one.targets)
+        weights[row, : len(one.weights)] = torch.tensor(one.weights)
         starts.append(rng.randint(0, CONTEXT - width) if rng.random() < 0.5 else 0)
     positions = torch.tensor(starts)[:, None] + torch.arange(width)[None, :]
-    return inputs.to(device), positions.to(device), targets.to(device)
+    return inputs.to(device), positions.to(device), targets.to(device), weights.to(device)
 
 
-def loss_of(model: GPT2LMHeadModel, batch: tuple[torch.Tensor, ...], device: str) -> torch.Tensor:
-    """Mean cross entropy (nats) over the learned targets."""
+def loss_of(model: GPT2LMHeadModel, batch: tuple[torch.Tensor, ...], device: str, *, weighed: bool) -> torch.Tensor:
+    """Mean cross entropy (nats) over the learned targets, by their weights or plain."""
     import torch
 
-    inputs, positions, targets = batch
+    inputs, positions, targets, weights = batch
     with torch.autocast(device, dtype=torch.bfloat16):
         hidden = model.transformer(inputs, position_ids=positions, use_cache=False).last_hidden_state
         kept = targets != IGNORED
         logits = model.lm_head(hidden[kept])
-    return torch.nn.functional.cross_entropy(logits.float(), targets[kept])
+    losses = torch.nn.functional.cross_entropy(logits.float(), targets[kept], reduction="none")
+    return (losses * weights[kept]).sum() / weights[kept].sum() if weighed else losses.mean()
 
 
 def held_out_loss(model: GPT2LMHeadModel, data: Sequence[tuple[torch.Tensor, ...]], device: str) -> float:
     import torch
 
     with torch.no_grad():
-        return sum(loss_of(model, batch, device).item() for batch in data) / len(data)
+        return sum(loss_of(model, batch, device, weighed=False).item() for batch in data) / len(data)
 
 
 def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, output: Path, runs: list[dict[str, Any]]) -> None:
@@ -222,7 +226,9 @@ def train(options: argparse.Namespace) -> None:
             itertools.islice(batches(HELD_OUT_SEED, encode, end, CONTEXT, options.batch_tokens), HELD_OUT_BATCHES)
         )
     ]
-    data: Iterator[list[Example]] = batches(options.seed, encode, end, CONTEXT, options.batch_tokens)
+    data: Iterator[list[Example]] = batches(
+        options.seed, encode, end, CONTEXT, options.batch_tokens, wide_names=options.wide_names
+    )
     optimizers = make_optimizers(model, options.rate)
     started = saved = told = time.monotonic()
     tokens = rows = steps = 0
@@ -233,6 +239,7 @@ def train(options: argparse.Namespace) -> None:
         finished = progress >= 1.0
         facts = {
             "seed": options.seed,
+            "wide_names": options.wide_names,
             "documents": rows,
             "tokens": tokens,
             "steps": steps,
@@ -250,7 +257,7 @@ def train(options: argparse.Namespace) -> None:
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * rate_at(progress)
-        loss = loss_of(model, tensors(batch, rng, device), device)
+        loss = loss_of(model, tensors(batch, rng, device), device, weighed=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:

@@ -86,7 +86,9 @@ def bars(judged: Sequence[Judged]) -> list[Bar]:
 def training_texts(model: Path) -> Iterator[str]:
     """Everything the storyteller said in training, from the seeds and counts noted beside the weights."""
     for run in json.loads((model / "training.json").read_text())["runs"]:
-        for turns in itertools.islice(documents(run["seed"]), run["documents"]):
+        for turns in itertools.islice(
+            documents(run["seed"], wide_names=run.get("wide_names", False)), run["documents"]
+        ):
             yield from (turn.text for turn in turns if turn.said)
 
 

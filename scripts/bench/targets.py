@@ -65,7 +65,7 @@ def _haproxy(engines: Sequence[int], folder: Path) -> Target:
     servers = "".join(f"    server s{i} 127.0.0.1:{engine}\n" for i, engine in enumerate(engines))
     file = folder / "haproxy.cfg"
     file.write_text(
-        "global\n    nbthread 1\n    maxconn 20000\n"
+        "global\n    nbthread 1\n    maxconn 8000\n"
         "defaults\n    mode http\n    timeout connect 2s\n    timeout client 600s\n    timeout server 600s\n"
         "    http-reuse always\n"
         f"frontend clients\n    bind 127.0.0.1:{port}\n    default_backend engines\n"
@@ -82,7 +82,7 @@ def _nginx(engines: Sequence[int], folder: Path) -> Target:
     file = folder / "nginx.conf"
     file.write_text(
         f"daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr error;\n"
-        "events { worker_connections 20000; }\n"
+        "events { worker_connections 8000; }\n"
         "http { access_log off; keepalive_requests 100000000;\n"
         f"  upstream engines {{ least_conn; {servers}keepalive 64; keepalive_requests 100000000; }}\n"
         f"  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://engines; proxy_http_version 1.1;\n"

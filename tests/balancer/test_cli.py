@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from balancer import daemon
 from balancer.cli import main
 from balancer.config import Config
+from balancer.keyfile import add_key
 
 
 class Operator:
@@ -160,6 +161,21 @@ def test_the_token_comes_from_a_file_or_the_environment_and_never_from_a_flag(
     result = operator.types("--token", "secret")
     assert result.exit_code == 2
     assert "No such option" in result.output
+
+
+def test_keys_are_read_at_the_start_and_let_it_listen_elsewhere_beside_a_token(
+    operator: Operator, tmp_path: Path
+) -> None:
+    path = tmp_path / "keys"
+    add_key(path, "alice")
+    config = operator.config("--keys", path, "--host", "0.0.0.0", LLM_BALANCER_TOKEN="secret")
+    assert config.keys is not None and "alice" in config.keys
+    assert operator.types("--keys", path, "--check-config").output == "the settings are fine\n"
+    operator.started.clear()
+    assert "needs --token-file" in operator.error("--keys", path, "--host", "0.0.0.0")
+    path.write_text("alice\n")
+    assert "line 1" in operator.error("--keys", path, "--check-config")
+    assert "No such file" in operator.error("--keys", tmp_path / "missing")
 
 
 @pytest.mark.parametrize("value", ["10.0.0.1/8", "everywhere"])

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from balancer.admission.keys import KeyTable
 from balancer.config import Config, parse_networks, read_file, read_token
 from balancer.errors import ConfigError
 
@@ -52,6 +53,20 @@ def test_beyond_this_machine_it_listens_only_if_the_operator_insists(host: str) 
     with pytest.raises(ConfigError, match="--insecure"):
         Config(host=host)
     assert Config(host=host, insecure=True).host == host
+
+
+def test_beyond_this_machine_a_token_and_keys_will_do_but_not_one_of_them() -> None:
+    assert Config(host="0.0.0.0", token=b"x", keys=KeyTable()).host == "0.0.0.0"
+    with pytest.raises(ConfigError, match="needs --keys, or --insecure"):
+        Config(host="0.0.0.0", token=b"x")
+    with pytest.raises(ConfigError, match="needs --token-file, or --insecure"):
+        Config(host="0.0.0.0", keys=KeyTable())
+
+
+def test_nothing_proves_an_operator_to_the_admin_port() -> None:
+    with pytest.raises(ConfigError, match=r"^admin-host: .*--insecure"):
+        Config(admin_host="0.0.0.0", token=b"x", keys=KeyTable())
+    assert Config(admin_host="0.0.0.0", insecure=True).admin_host == "0.0.0.0"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])

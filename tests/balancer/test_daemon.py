@@ -16,6 +16,7 @@ import pytest
 import uvloop
 
 from balancer import daemon
+from balancer.admission.keys import ClientKey, KeyTable, digest_of
 from balancer.config import Config
 from balancer.daemon import Daemon
 
@@ -74,7 +75,7 @@ async def test_it_says_one_line_when_it_is_ready_serves_every_door_and_ends_with
         writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.1 503")
         reader, writer = await asyncio.open_connection("127.0.0.1", admin_port)
-        writer.write(b"GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        writer.write(b"GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert b'"backends":[]' in await reader.read()
         os.kill(os.getpid(), signal.SIGTERM)
         assert await asyncio.wait_for(task, 10) == 0
@@ -88,6 +89,43 @@ async def test_a_taken_port_ends_it_with_an_error(capsys: pytest.CaptureFixture[
             assert ready == {}
             with pytest.raises(OSError):
                 task.result()
+
+
+async def test_with_keys_each_door_knows_them(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = KeyTable([ClientKey("alice", digest_of(b"lb-a"))])
+    async with started(capsys, keys=keys) as (ready, _):
+        assert b"invalid_api_key" in await talk(ready["port"], b'{"prompt":"hi","key":"lb-b"}\n')
+        assert b"no_backend" in await talk(ready["port"], b'{"prompt":"hi","key":"lb-a"}\n')
+        head = b"GET /v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer "
+        assert (await _get(ready["port"], head + b"lb-b\r\n\r\n")).startswith(b"HTTP/1.1 401")
+        assert (await _get(ready["port"], head + b"lb-a\r\n\r\n")).startswith(b"HTTP/1.1 200")
+
+
+async def _get(port: int, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "whoever reaches 10.0.0.5:1234 may ask and register backends"),
+        ({"token": b"x"}, "whoever reaches 10.0.0.5:1234 may ask"),
+        ({"keys": KeyTable()}, "whoever reaches 10.0.0.5:1234 may register backends"),
+        ({"token": b"x", "keys": KeyTable()}, "it waives nothing here: there are keys and a token"),
+        (
+            {"token": b"x", "keys": KeyTable(), "admin_host": "10.0.0.5"},
+            "whoever reaches 10.0.0.5:1230 is obeyed as the operator",
+        ),
+    ],
+)
+def test_what_insecure_waives_is_said_in_words(changes: dict[str, Any], said: str) -> None:
+    config = Config(host="10.0.0.5", insecure=True, **changes)
+    assert daemon._waived(config, 1234, 1230) == said
 
 
 async def test_what_fails_in_one_tick_does_not_stop_time(

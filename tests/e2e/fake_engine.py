@@ -77,12 +77,14 @@ class Wire:
 
 
 class FakeEngine:
-    """Listens on ``port``; ``asked`` are the bodies of the requests that came."""
+    """Listens on ``port``; ``asked`` are the bodies of the requests that came, ``heads`` their heads."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.port = 0
         self.asked: list[dict[str, Any]] = []
+        self.heads: list[str] = []
+        """In lower case."""
         self.cancelled = asyncio.Event()
         self.read_by_client = asyncio.Event()
 
@@ -102,6 +104,7 @@ class FakeEngine:
                 length = int(next(line for line in head.split("\r\n") if "content-length" in line).partition(":")[2])
                 body = json.loads(await reader.readexactly(length))
                 self.asked.append(body)
+                self.heads.append(head)
                 await self.script(body, Wire(self, reader, writer))
         writer.close()
 

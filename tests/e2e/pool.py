@@ -29,13 +29,16 @@ class HttpAnswer(NamedTuple):
         return json.loads(self.body)
 
 
-async def http(port: int, method: str, path: str, *headers: str, timeout_s: float = 10.0) -> HttpAnswer:
+async def http(
+    port: int, method: str, path: str, *headers: str, body: bytes = b"", timeout_s: float = 10.0
+) -> HttpAnswer:
     """One request on a connection of its own."""
     async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
-            lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close", *headers, "", ""]
-            writer.write("\r\n".join(lines).encode())
+            lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close", *headers]
+            lines += [f"Content-Length: {len(body)}"] if body else []
+            writer.write("\r\n".join([*lines, "", ""]).encode() + body)
             return await read_http(reader)
         finally:
             writer.close()

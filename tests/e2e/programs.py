@@ -52,6 +52,10 @@ class Program:
         """The first line on standard error with this text in it, awaited if need be."""
         return await self._find(self.err, lambda line: text in line, within_s)
 
+    async def said(self, text: str, within_s: float = START_S) -> str:
+        """The first line on standard output with this text in it, awaited if need be."""
+        return await self._find(self.out, lambda line: text in line, within_s)
+
     async def until_ready(self) -> None:
         """Await the ready line, a JSON object. Raises `AssertionError` if the process ends first."""
         found = await self._find(self.out, lambda line: line.startswith("{"), START_S)

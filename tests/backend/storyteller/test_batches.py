@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 import random
 
-from backend.storyteller.batches import IGNORED, batches, documents, example
+from backend.storyteller.batches import IGNORED, NAME_WEIGHT, batches, documents, example
 from backend.storyteller.prompts import Turn
 
 END = 0
@@ -48,3 +48,12 @@ def test_batches_keep_their_bounds_and_hold_rows_of_like_length() -> None:
         assert width <= 1500
         assert width * len(batch) <= 6000
         assert all(len(one.inputs) == len(one.targets) for one in batch)
+
+
+def test_a_name_that_came_before_counts_more() -> None:
+    turns = [Turn("Tell me of Zorb", said=False), Turn("Zorb met Quil. Quil ran. Once Zorb sat.", said=True)]
+    made = example(turns, letters, END, random.Random(1))
+    told = "".join(chr(letter) for letter in made.inputs)
+    heavy = [told[at + 1] for at, weight in enumerate(made.weights) if weight == NAME_WEIGHT]
+    assert "".join(heavy) == "Zorb Quil Zorb"
+    assert len(made.weights) == len(made.inputs)

@@ -8,8 +8,10 @@ import pytest
 
 from balancer.doors.clients import ClientLimits
 from balancer.doors.http import PIPELINED_MAX
-from balancer.wire.limits import BODY_MAX_BYTES, HEAD_MAX_BYTES, UNSENT_MAX_BYTES
+from balancer.wire.limits import BODY_MAX_BYTES, HEAD_MAX_BYTES, PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
+from tests.balancer.doors.caller import completion, reply
 from tests.balancer.doors.lobby import Lobby, Visitor
+from tests.fakes import FakeCall
 
 
 def get(path: str, *headers: str, method: str = "GET", version: str = "1.1") -> bytes:
@@ -161,6 +163,119 @@ async def test_a_client_that_asks_and_never_reads_is_cut_in_bounded_memory() -> 
                 most = max(most, connection._transport.get_write_buffer_size())  # type: ignore[attr-defined]
         await lobby.until(lambda: lobby.clients.connections == 0)
         assert most < 2 * UNSENT_MAX_BYTES
+
+
+# --- while an answer is being made
+
+
+async def pending(lobby: Lobby, *behind: bytes) -> tuple[Visitor, FakeCall]:
+    """A stream under way, and what the client sent behind its request."""
+    lobby.hall.join("a")
+    visitor = await lobby.visit(completion(stream=True), *behind)
+    await lobby.calls(1)
+    return visitor, lobby.hall.calls[0]
+
+
+async def streamed(visitor: Visitor) -> bytes:
+    return (await (await reply(visitor)).whole()).body
+
+
+async def test_requests_behind_it_wait_their_turn_and_are_answered_in_order() -> None:
+    async with Lobby().open() as lobby:
+        visitor, call = await pending(lobby, get("/livez"), completion(stream=True), get("/nothing"))
+        await asyncio.sleep(0.02)
+        assert len(lobby.hall.calls) == 1
+        call.answer("one")
+        assert b"one" in await streamed(visitor)
+        assert (await answer(visitor)).json == {"status": "ok"}
+        await lobby.calls(2)
+        lobby.hall.calls[1].answer("two")
+        assert b"two" in await streamed(visitor)
+        assert (await answer(visitor)).status == 404
+
+
+async def test_two_on_one_connection_need_no_more_than_one_slot() -> None:
+    async with Lobby().open() as lobby:
+        lobby.hall.join("a", slots=1)
+        visitor = await lobby.visit(completion(stream=True) * 3)
+        for n in range(3):
+            await lobby.calls(n + 1)
+            lobby.hall.calls[n].answer(f"<{n}>")
+            assert f"<{n}>".encode() in await streamed(visitor)
+        assert lobby.hall.in_flight() == 0
+
+
+@pytest.mark.parametrize("later", [True, False])
+async def test_what_is_malformed_behind_it_does_not_harm_it_and_is_refused_after_it(later: bool) -> None:
+    async with Lobby().open() as lobby:
+        visitor, call = await pending(lobby, *([] if later else [b"GET nothing\r\n\r\n"]))
+        if later:
+            visitor.send(b"GET nothing\r\n\r\n")
+        call.say("one")
+        await asyncio.sleep(0.02)
+        visitor.send(b"and more junk")
+        call.answer("two")
+        assert (await streamed(visitor)).endswith(b"data: [DONE]\n\n")
+        assert (await answer(visitor)).status == 400
+        assert await closed(visitor)
+
+
+async def test_half_a_request_behind_it_is_told_so_after_it() -> None:
+    async with Lobby(limits=ClientLimits(line_s=0.05)).open() as lobby:
+        visitor, call = await pending(lobby, b"GET /livez HT")
+        call.say("one")
+        await asyncio.sleep(0.15)
+        call.answer("two")
+        assert (await streamed(visitor)).endswith(b"data: [DONE]\n\n")
+        assert (await answer(visitor)).status == 408
+
+
+async def test_who_waits_to_go_on_is_told_after_it() -> None:
+    async with Lobby().open() as lobby:
+        visitor, call = await pending(lobby, get("/x", "Expect: 100-continue", "Content-Length: 2", method="POST"))
+        call.answer("one")
+        assert (await streamed(visitor)).endswith(b"data: [DONE]\n\n")
+        assert (await answer(visitor)).status == 100
+        visitor.send(b"{}")
+        assert (await answer(visitor)).status == 404
+
+
+@pytest.mark.parametrize("piece", [get("/" + "x" * 9_000), b"POST /x HTTP/1.1\r\nHost: x\r\n\r\n" * 50])
+async def test_who_sends_far_too_much_behind_it_has_left(piece: bytes) -> None:
+    async with Lobby().open() as lobby:
+        visitor, call = await pending(lobby)
+        for _ in range(PIPELINED_MAX_BYTES // len(piece) + 2):
+            visitor.send(piece)
+        await lobby.until(lambda: call.cancelled)
+        assert lobby.hall.in_flight() == 0
+
+
+async def test_a_connection_is_kept_alive_by_its_answer_however_long_that_takes() -> None:
+    async with Lobby(limits=ClientLimits(idle_s=0.05, line_s=0.05, body_s=0.05)).open() as lobby:
+        visitor, call = await pending(lobby)
+        await asyncio.sleep(0.15)
+        call.answer("late")
+        assert b"late" in await streamed(visitor)
+
+
+async def test_when_the_daemon_stops_an_answer_is_finished_and_what_waits_behind_it_is_not_begun() -> None:
+    async with Lobby().open() as lobby:
+        visitor, call = await pending(lobby, get("/livez"))
+        lobby.clients.drain()
+        call.answer("to the end")
+        assert b"to the end" in await streamed(visitor)
+        assert await closed(visitor)
+
+
+# --- the end
+
+
+async def test_what_was_asked_before_half_a_close_is_answered_where_that_takes_no_time() -> None:
+    async with Lobby().open() as lobby:
+        visitor = await lobby.visit(get("/livez"))
+        visitor.writer.write_eof()
+        assert (await answer(visitor)).status == 200
+        assert await closed(visitor)
 
 
 async def test_when_the_daemon_stops_connections_close() -> None:

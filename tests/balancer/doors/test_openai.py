@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from balancer import errors
+from balancer.admission import models
 from balancer.exchange.timeline import Limits
 from balancer.pool.backend import ModelInfo
 from balancer.wire.limits import BODY_MAX_BYTES
@@ -234,7 +235,8 @@ async def test_a_failure_before_the_first_byte_is_a_status_with_an_error_object(
     assert "x-should-retry" not in found.headers
 
 
-async def test_a_model_that_nobody_offers_is_a_404() -> None:
+async def test_a_model_that_nobody_offers_is_a_404(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "START_GRACE_S", 0.0)
     async with a_lobby().open() as lobby:
         found = await called(lobby, completion(model="gpt-9"))
         assert lobby.hall.calls == []
