@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection
+from functools import lru_cache
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -25,6 +26,7 @@ def host_of(name: object) -> str:
     return str(name[0]) if isinstance(name, tuple) and name else ""
 
 
+@lru_cache(maxsize=1024)  # asked for each request without a key; parsing an address costs as much as hashing a key
 def is_loopback(peer: str) -> bool:
     try:
         return parse_ip(peer).is_loopback

@@ -6,8 +6,7 @@ relayed all the same but can be neither cached nor resumed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from balancer.wire.openai import Chunk, chunk_text, is_plain, parse_chunk
 from balancer.wire.sse import event_data
@@ -17,8 +16,7 @@ COMPACT_BYTES: Final = 16 << 10
 TEXT_MAX_BYTES: Final = 256 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the events said. ``finish_reason`` is ``None`` where the answer did not end."""
 
     text: str
@@ -92,25 +90,27 @@ class Journal:
 
     def _compact(self) -> None:
         raw, self._raw, self._raw_bytes = b"".join(self._raw), [], 0
+        pieces: list[str] = []
         for data in event_data(raw):
             if data == b"[DONE]":
                 continue
             try:
-                self._read(parse_chunk(data))
+                self._read(parse_chunk(data), pieces)
             except ValueError:
                 self._plain = False
+        text = "".join(pieces)
+        self._text.append(text)
+        self._text_bytes += len(text.encode("utf-8", "surrogatepass"))
         if self._text_bytes > TEXT_MAX_BYTES:
             self._overflowed = True
             self._text.clear()
             self._text_bytes = 0
 
-    def _read(self, chunk: Chunk) -> None:
+    def _read(self, chunk: Chunk, pieces: list[str]) -> None:
         self._model = self._model or chunk.model
         self._plain = self._plain and is_plain(chunk)
         if chunk.usage is not None:
             self._usage = (chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
         for choice in chunk.choices:
-            if text := chunk_text(choice):
-                self._text.append(text)
-                self._text_bytes += len(text.encode("utf-8", "surrogatepass"))
+            pieces.append(chunk_text(choice))
             self._finish_reason = choice.finish_reason or self._finish_reason

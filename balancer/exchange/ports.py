@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +16,7 @@ Vector = npt.NDArray[np.float32]
 """An embedding: one row, normalised."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a complete answer came about. Times in seconds."""
 
     model: str
@@ -36,8 +34,7 @@ class Outcome:
     """The cache entry that answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(NamedTuple):
     """Who answers, known when the answer begins."""
 
     backend: str

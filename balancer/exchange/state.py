@@ -14,6 +14,8 @@ from typing import Final
 
 
 class State(enum.Enum):
+    __hash__ = object.__hash__  # members are single; Enum's own hashes the name, in Python
+
     ARRIVED = "arrived"
     EMBEDDING = "embedding"
     """The question is being embedded for the near tier of the cache."""
@@ -33,6 +35,8 @@ class State(enum.Enum):
 
 
 class Event(enum.Enum):
+    __hash__ = object.__hash__
+
     EMBED = "embed"
     ENQUEUE = "enqueue"
     LEASE = "lease"

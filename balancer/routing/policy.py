@@ -7,8 +7,7 @@ numpy array when they are many.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +30,7 @@ class Rng(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class RouteNeed:
+class RouteNeed(NamedTuple):
     """What a request asks of a backend."""
 
     model: str

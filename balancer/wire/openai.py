@@ -92,10 +92,13 @@ def is_plain(chunk: Chunk) -> bool:
 
 def _is_text(delta: Delta) -> bool:
     # A field that is not there is the very default object: that is all an ordinary chunk is asked.
-    for raw in (delta.tool_calls, delta.reasoning_content, delta.reasoning, delta.function_call, delta.refusal):
-        if raw is not _NULL and bytes(raw) not in _ABSENT:
-            return False
-    return True
+    return (
+        (delta.tool_calls is _NULL or bytes(delta.tool_calls) in _ABSENT)
+        and (delta.reasoning_content is _NULL or bytes(delta.reasoning_content) in _ABSENT)
+        and (delta.reasoning is _NULL or bytes(delta.reasoning) in _ABSENT)
+        and (delta.function_call is _NULL or bytes(delta.function_call) in _ABSENT)
+        and (delta.refusal is _NULL or bytes(delta.refusal) in _ABSENT)
+    )
 
 
 # --- requests

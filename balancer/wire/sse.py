@@ -76,6 +76,14 @@ def _last_end(data: bytes) -> int:
 
 def event_data(events: bytes) -> Iterator[bytes]:
     """The data of each complete event in ``events``; comments and other fields are passed over."""
+    if events.startswith(b"data: ") and events.endswith(b"\n\n") and b"\r" not in events:
+        parts = events[6:-2].split(b"\n\ndata: ")
+        if events.count(b"\n") == 2 * len(parts):
+            return iter(parts)  # what engines write: one line of data an event and nothing else
+    return _event_data(events)
+
+
+def _event_data(events: bytes) -> Iterator[bytes]:
     lines = events.split(b"\n") if b"\r" not in events else _LINE.split(events)
     data: bytes | None = None
     for line in lines:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running() -> AsyncIterator[Pool]:
-    async with pool(backends=[["--slots", "4", "--echo-delay-ms", "5"]]) as found:
+    async with pool(backends=[["--slots", "4", "--echo-delay-ms", "10"]]) as found:
         yield found
 
 
@@ -30,7 +30,8 @@ async def test_one_command_line_streams_an_answer(running: Pool) -> None:
     status, out, _ = await output_of(["nc", "-N", "127.0.0.1", str(running.port)], line)
     replies = [json.loads(reply) for reply in out.splitlines() if reply]
     assert status == 0
-    assert [reply["text"] for reply in replies[:-1]] == ["Once", " upon", " a", " time"]
+    pieces = [reply["text"] for reply in replies[:-1]]
+    assert "".join(pieces) == "Once upon a time" and len(pieces) > 1
     assert replies[-1]["done"]["finish_reason"] == "stop"
     assert replies[-1]["done"]["backend"] == running.backends[0].ready["name"]
 
@@ -108,8 +109,8 @@ async def test_without_a_backend_the_process_lives_but_is_not_ready() -> None:
 
 async def test_the_client_package_streams_and_cancels(running: Pool) -> None:
     async with client.connect("127.0.0.1", running.port) as connection:
-        pieces = [piece async for piece in connection.ask("tell me more")]
-        assert pieces == ["tell", " me", " more"]
+        pieces = [piece async for piece in connection.ask("tell me a little more")]
+        assert "".join(pieces) == "tell me a little more" and len(pieces) > 1
         answers = [connection.ask(f"question {n}") for n in range(20)]
         assert await asyncio.gather(*(answer.read() for answer in answers)) == [f"question {n}" for n in range(20)]
         long = connection.ask("a word", **endless(4000))

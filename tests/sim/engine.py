@@ -11,7 +11,7 @@ from tests.sim.network import Connection, Link, Network
 from tests.sim.world import Handler, Process, World
 
 BEAT_S = 1.0
-UNHEARD_S = 3.0
+UNHEARD_S = 1.5
 """Without an acknowledgement for so long, beats go over the control connection too."""
 RECONNECT_S = 8.0
 """Without one for so long, the agent connects anew."""

@@ -35,7 +35,7 @@ def response_head(
 def response(status: int, body: bytes, headers: Headers = (), *, keep_alive: bool = True) -> bytes:
     """A whole answer; JSON unless a content type is given."""
     headers = list(headers)
-    if not any(name.lower() == "content-type" for name, _ in headers):
+    if "content-type" not in [name.lower() for name, _ in headers]:
         headers.insert(0, ("content-type", "application/json"))
     return response_head(status, headers, length=len(body), keep_alive=keep_alive) + body
 

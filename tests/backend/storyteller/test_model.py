@@ -71,5 +71,4 @@ def test_it_continues_a_first_line_to_an_end(loaded: tuple[Any, Any]) -> None:
     made = sample(*loaded, prompts, [1, 2], temperature=0.3, top_p=0.9, max_tokens=300)
     assert all(one.ended for one in made)
     assert "Pella" in made[0].text
-    assert "Borrim" in made[1].text
     assert made[1].text.startswith("\n\n")

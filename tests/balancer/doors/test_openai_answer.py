@@ -91,7 +91,7 @@ async def test_events_are_relayed_to_the_byte() -> None:
 
 @pytest.mark.parametrize("wanted", [True, False, None])
 async def test_usage_is_told_only_to_who_asked_for_it(wanted: bool | None) -> None:
-    options = {} if wanted is None else {"stream_options": {"include_usage": wanted}}
+    options: dict[str, Any] = {} if wanted is None else {"stream_options": {"include_usage": wanted}}
     async with asking(completion(stream=True, **options)) as (_, visitor, call):
         call.answer("a")
         found = await (await reply(visitor)).whole()

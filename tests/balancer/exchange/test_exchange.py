@@ -9,6 +9,7 @@ import pytest
 from balancer import errors
 from balancer.exchange.state import State
 from balancer.exchange.timeline import Limits
+from balancer.wire.whole import whole_body
 from tests.fakes import Hall, RecordingSink, last_events
 
 UNREACHABLE = errors.backend_unreachable("x", "connection refused")
@@ -55,6 +56,79 @@ def test_the_bytes_of_a_stream_are_relayed_untouched() -> None:
     odd = b': comment\r\n\r\nid: 7\r\ndata:{"choices":[{"text":"x"}],"extra":1}\r\n\r\n'
     hall.calls[0].send(odd)
     assert sink.raw == odd
+
+
+# --- in one piece
+
+WHOLE = whole_body("completions", "id", "m", 0, "Once upon", "stop", None)
+
+
+def test_an_answer_in_one_piece_goes_on_as_it_came_and_its_slot_is_given_back() -> None:
+    hall = Hall()
+    hall.join("a")
+    exchange, sink = hall.ask(stream=False)
+    hall.calls[0].answer_whole(WHOLE)
+    assert exchange is not None and exchange.state is State.COMPLETE
+    assert sink.body == WHOLE and sink.raw == b""
+    assert [opening.backend for opening in sink.openings] == ["a"]
+    assert sink.outcome is not None and sink.outcome.attempts == 1
+    assert hall.in_flight() == 0 and hall.dispatcher.active == 0
+
+
+def test_one_that_cannot_be_read_is_asked_for_elsewhere() -> None:
+    hall = two_backends()
+    _, sink = hall.ask(stream=False)
+    hall.calls[0].answer_whole(b'{"error":{"message":"out of memory"}}')
+    assert hall.calls[0].cancelled
+    hall.calls[1].answer_whole(WHOLE)
+    assert sink.body == WHOLE
+    assert [opening.attempts for opening in sink.openings] == [2]
+
+
+def test_one_that_nobody_can_give_is_an_error() -> None:
+    hall = two_backends()
+    _, sink = hall.ask(stream=False)
+    for n in range(2):
+        hall.calls[n].answer_whole(b"<html>")
+    assert sink.code == "backend_failed" and sink.body == b"" and sink.endings == 1
+    assert hall.in_flight() == 0
+
+
+def test_an_answer_in_one_piece_is_kept_and_serves_who_wants_events() -> None:
+    hall = Hall(cache=True)
+    hall.join("a")
+    hall.ask("what is a lion", stream=False)
+    hall.calls[0].answer_whole(WHOLE)
+    _, sink = hall.ask("what is a lion")
+    assert len(hall.calls) == 1
+    assert sink.text == "Once upon" and sink.outcome is not None and sink.outcome.cache == "exact"
+
+
+def test_one_that_was_cut_short_is_not_kept() -> None:
+    hall = Hall(cache=True)
+    hall.join("a")
+    hall.ask("what is a lion", stream=False)
+    hall.calls[0].answer_whole(whole_body("completions", "id", "m", 0, "Once", "length", None))
+    assert len(hall.store) == 0
+
+
+def test_who_left_gets_nothing_of_it() -> None:
+    hall = Hall()
+    hall.join("a")
+    exchange, sink = hall.ask(stream=False)
+    assert exchange is not None
+    exchange.cancel()
+    assert hall.calls[0].cancelled and sink.endings == 0 and hall.in_flight() == 0
+
+
+def test_it_may_take_as_long_as_the_request_may_but_no_longer() -> None:
+    hall = Hall(limits=Limits(first_token_s=1.0, between_tokens_s=1.0, request_s=10.0))
+    hall.join("a")
+    _, sink = hall.ask(stream=False)
+    hall.pass_time(9.0)
+    assert sink.endings == 0
+    hall.pass_time(2.0)
+    assert sink.code == "deadline_passed" and hall.calls[0].cancelled
 
 
 # --- before the first byte

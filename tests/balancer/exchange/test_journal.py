@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-from balancer.exchange.journal import COMPACT_BYTES, TEXT_MAX_BYTES, Journal
+import pytest
+
+from balancer.exchange.journal import COMPACT_BYTES, TEXT_MAX_BYTES, Answer, Journal
+from balancer.wire.openai import Usage
 from balancer.wire.sse import event
+from balancer.wire.whole import whole_body
 from tests.fakes import last_events, text_events
 
 
@@ -53,6 +57,29 @@ def test_what_is_more_than_text_cannot_be_told_again() -> None:
     answer = journal_of(text_events("x"), tools, last_events()).answer()
     assert answer is not None
     assert not answer.plain
+
+
+WHOLE = whole_body("chat", "id", "m", 0, "Once upon", "stop", Usage(3, 2, 5))
+
+
+def test_an_answer_in_one_piece_is_read_as_if_it_had_streamed() -> None:
+    journal = Journal()
+    journal.add_whole(WHOLE)
+    assert journal.answer() == Answer("Once upon", "stop", "m", 3, 2, True)
+    assert journal.size_bytes == len(WHOLE)
+
+
+def test_a_whole_answer_beyond_the_bound_is_let_go_too() -> None:
+    journal = Journal()
+    journal.add_whole(whole_body("chat", "id", "m", 0, "x" * (TEXT_MAX_BYTES + 1), "stop", None))
+    assert journal.answer() is None
+    assert journal.size_bytes == 0
+
+
+@pytest.mark.parametrize("junk", [b"", b"<html>", b"{}", b'{"error":{"message":"no"}}'])
+def test_what_is_no_whole_answer_is_a_value_error(junk: bytes) -> None:
+    with pytest.raises(ValueError):
+        Journal().add_whole(junk)
 
 
 def test_events_that_cannot_be_read_are_not_plain() -> None:

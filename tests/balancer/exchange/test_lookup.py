@@ -9,6 +9,7 @@ from balancer.exchange.cached import CacheLane
 from balancer.exchange.journal import Journal
 from balancer.exchange.lookup import Lookup
 from balancer.request import Request
+from balancer.wire.whole import whole_body
 from tests.fakes import FakeClock, FakeEmbedder, last_events, text_events
 
 
@@ -82,6 +83,33 @@ def test_one_whom_nobody_waits_for_any_more_hears_nothing() -> None:
     assert desk.embedder.asked[-1].cancelled
     desk.embedder.asked[-1].answer(1.0, 0.0)
     assert desk.heard == []
+
+
+def test_an_equal_request_of_another_tenant_or_to_another_model_is_a_miss() -> None:
+    """Faults 41 and 42."""
+    desk = with_a_lion()
+    desk.lookup("what is a lion", tenant="other").begin()
+    desk.lookup("what is a lion", endpoint="chat").begin()
+    assert [kind for kind, _ in desk.heard] == ["miss", "miss"]
+
+
+def test_who_wants_it_fresh_gets_a_miss_and_replaces_what_was_kept() -> None:
+    desk = with_a_lion()
+    fresh = desk.lookup("what is a lion", cache="refresh")
+    assert not fresh.begin()
+    desk.answer(fresh, "a big cat")
+    assert not desk.lookup("what is a lion").begin()
+    assert desk.heard == [("miss", None), ("exact", "a big cat")]
+
+
+def test_an_answer_in_one_piece_is_kept_as_well() -> None:
+    desk = Desk()
+    lookup, journal = desk.lookup("hello"), Journal()
+    lookup.begin()
+    journal.add_whole(whole_body("completions", "id", "m", 0, "hi", "stop", None))
+    lookup.store(journal, "b")
+    desk.lookup("hello").begin()
+    assert desk.heard[-1] == ("exact", "hi")
 
 
 def test_an_answer_that_did_not_end_well_is_not_kept() -> None:

@@ -45,6 +45,22 @@ def test_a_completions_stream_becomes_chat() -> None:
     assert any(chunk.usage is not None for chunk in chunks)
 
 
+def test_id_and_role_are_constant_over_the_pieces_of_a_stream() -> None:
+    receiver, listener = converted("chat")
+    for piece in (text_events("Once "), text_events("upon"), last_events()):
+        receiver.on_events(piece)
+    chunks = [json.loads(data) for data in list(event_data(listener.raw))[:-1]]
+    assert {chunk["id"] for chunk in chunks} == {"chatcmpl-r1"}
+    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+    assert deltas == [{"role": "assistant", "content": "Once "}, {"content": "upon"}, {}]
+
+
+def test_a_piece_that_says_nothing_is_not_passed_on() -> None:
+    receiver, listener = converted("chat")
+    receiver.on_events(b": ping\n\n")
+    assert listener.pieces == 0
+
+
 def test_what_cannot_be_read_is_left_to_whoever_reads_it_next() -> None:
     receiver, listener = converted("chat")
     receiver.on_events(event(b"{nonsense"))

@@ -103,7 +103,7 @@ def test_chunks_at_random_are_read_or_refused(data: bytes) -> None:
 
 # --- requests ---------------------------------------------------------------------------------------------------
 
-MESSAGES = [
+MESSAGES: list[dict[str, Any]] = [
     {"role": "system", "content": "Be brief."},
     {
         "role": "user",
@@ -163,6 +163,54 @@ def test_a_conversation_becomes_a_prompt_where_only_completions_are_offered() ->
     assert not {"messages", "max_completion_tokens"} & sent.keys()
 
 
+RAW = b' {"model": "m", "prompt":"gr\\u00fc\xc3\x9f" ,"n": 1.50, "n": 2, "stream" : %b}\r\n\n'
+BOTH = frozenset({"chat", "completions"})
+
+
+def sent(raw: bytes, *, stream: bool, model: str = "m", offered: frozenset[str] = BOTH) -> bytes:
+    return openai.body_for(json.loads(raw), "completions", offered, model, stream=stream, raw=raw)[1]
+
+
+def test_a_body_goes_on_as_it_came_where_nothing_has_to_change() -> None:
+    raw = RAW % b"false"
+    assert sent(raw, stream=False) == raw
+    told = RAW.replace(b"}", b',"stream_options":{"include_usage":true}}') % b"true"
+    assert sent(told, stream=True) == told
+
+
+def test_a_stream_is_asked_to_tell_usage_by_a_field_spliced_in_at_the_end() -> None:
+    raw = RAW % b"true"
+    out = sent(raw, stream=True)
+    assert out == raw.rstrip()[:-1] + b',"stream_options":{"include_usage":true}}'
+    assert json.loads(out) == json.loads(raw) | {"stream_options": {"include_usage": True}}
+
+
+@pytest.mark.parametrize(
+    ("given_options", "told"),
+    [
+        ({"include_usage": False}, {"include_usage": True}),
+        ({"include_obfuscation": False}, {"include_usage": True, "include_obfuscation": False}),
+        (None, {"include_usage": True}),
+        ("what?", {"include_usage": True}),
+    ],
+)
+def test_other_options_of_a_stream_stay(given_options: object, told: dict[str, bool]) -> None:
+    raw = json.dumps({"model": "m", "prompt": "x", "stream": True, "stream_options": given_options}).encode()
+    assert json.loads(sent(raw, stream=True))["stream_options"] == told
+
+
+def test_a_body_that_names_another_model_or_none_is_written_anew() -> None:
+    raw = RAW % b"false"
+    assert json.loads(sent(raw, stream=False, model="other")) == json.loads(raw) | {"model": "other"}
+    unnamed = b'{"prompt": "x"}'
+    assert json.loads(sent(unnamed, stream=False)) == {"prompt": "x", "model": "m"}
+
+
+def test_a_body_for_the_other_endpoint_is_written_anew() -> None:
+    found = json.loads(sent(RAW % b"false", stream=False, offered=frozenset({"chat"})))
+    assert found["messages"][0]["content"] == "gr\u00fc\u00df" and found["stream"] is False
+
+
 def test_the_request_itself_is_never_changed() -> None:
     body: dict[str, Any] = {"messages": MESSAGES, "stream": False}
     openai.body_for(body, "chat", frozenset({"completions"}), "m")
@@ -191,6 +239,13 @@ def test_our_own_stream_reads_like_an_engines(endpoint: str, text: str) -> None:
     assert parsed[1].choices[0].finish_reason == "stop"
     assert parsed[2].usage == Usage(1, 2, 3)
     assert all(is_plain(part) for part in parsed)
+
+
+def test_a_role_is_named_where_a_choice_begins_and_only_in_chat() -> None:
+    assert openai.streamed_choice("chat", "a", None, role=True)["delta"] == {"role": "assistant", "content": "a"}
+    assert openai.streamed_choice("chat", "a", None)["delta"] == {"content": "a"}
+    assert openai.streamed_choice("chat", "", "stop", index=3)["delta"] == {}
+    assert openai.streamed_choice("completions", "a", None, index=3, role=True)["text"] == "a"
 
 
 def test_usage_is_left_out_where_it_is_unknown() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.wire.errors import RemoteProtocolError
-from balancer.wire.sse import DONE, EventSplitter, event, event_data
+from balancer.wire.sse import DONE, EventSplitter, each_event, event, event_data
 from tests.splits import bytewise, cuts, pieces
 
 line_ends = st.sampled_from([b"\n", b"\r", b"\r\n"])
@@ -103,3 +103,11 @@ def test_a_long_event_in_small_pieces_costs_time_in_proportion() -> None:
 
 def test_what_we_write_can_be_read() -> None:
     assert list(event_data(event(b'{"a":1}') + DONE)) == [b'{"a":1}', b"[DONE]"]
+
+
+@given(
+    st.lists(st.sampled_from([b"data: a", b"id: 7\ndata: b", b": note", b"data: x\ndata: y"]), max_size=6), line_ends
+)
+def test_each_event_is_given_as_it_came(events: list[bytes], end: bytes) -> None:
+    whole = [one.replace(b"\n", end) + end * 2 for one in events]
+    assert list(each_event(b"".join(whole))) == whole

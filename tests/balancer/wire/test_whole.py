@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.wire import openai, whole
-from balancer.wire.openai import Usage, parse_chunk
+from balancer.wire.openai import Usage
 from balancer.wire.sse import DONE, event, event_data
 from balancer.wire.whole import as_endpoint, parse_whole, whole_as, whole_body, without_usage
 
@@ -178,7 +177,7 @@ def test_completions_made_of_a_chat_say_the_same() -> None:
 def test_several_choices_stay_apart() -> None:
     pieces = [({"index": i, "text": f"{i}{n}"},) for n in range(2) for i in range(3)]
     found = converted("chat", *(chunk(*choices) for choices in pieces))
-    texts = {i: "" for i in range(3)}
+    texts = dict.fromkeys(range(3), "")
     for part in found:
         for choice in part["choices"]:
             texts[choice["index"]] += choice["delta"]["content"]
@@ -202,8 +201,3 @@ def test_a_whole_answer_changes_its_form_with_all_its_choices(endpoint: str) -> 
     found = parse_whole(whole_as(parse_whole(given_body), endpoint, "id-1"))
     assert [(c.index, c.content, c.finish_reason) for c in found.choices] == [(0, "a", "stop"), (1, "b", "length")]
     assert found.usage == USAGE and found.created == 7
-
-
-def test_the_modules_chunks_are_the_same_as_everywhere() -> None:
-    assert issubclass(whole._DatedChunk, openai.Chunk)
-    assert parse_chunk(b'{"created":1.5}').choices == []

@@ -65,3 +65,8 @@ def test_every_method_of_http_is_told_by_its_first_bytes() -> None:
     for method in http1.METHODS:
         if method != b"CONNECT ":
             assert len(RequestDecoder().feed(method + b"/ HTTP/1.1\r\nHost: here\r\n\r\n")) == 1
+
+
+def test_a_body_of_unknown_length_ends_with_the_connection_where_chunks_are_not_known() -> None:
+    head = http1.response_head(200, (), length=None, chunked=False, keep_alive=False)
+    assert head == b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"

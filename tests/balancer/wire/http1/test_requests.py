@@ -167,7 +167,8 @@ def test_http_1_0_knows_no_transfer_coding() -> None:
 
 def test_http_1_1_must_name_its_host_and_1_0_need_not() -> None:
     assert refusal(b"GET / HTTP/1.1\r\n\r\n").status == 400
-    assert RequestDecoder().feed(b"GET / HTTP/1.0\r\n\r\n")[0].path == "/"
+    found = RequestDecoder().feed(b"GET / HTTP/1.0\r\n\r\n")[0]
+    assert (found.path, found.version) == ("/", "1.0")
 
 
 @pytest.mark.parametrize("first", [b"GET /\r\n\r\n", b"GET / HTTP/2.0\r\nHost: here\r\n\r\n"])
