@@ -15,16 +15,17 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
 
 from balancer.admin_client import ask
-from scripts.bench import report
+from scripts.bench import pool, report
 from scripts.bench.load import Shape, drive
 from scripts.bench.measure import FULL, QUICK, Amount, Figures, Measured
-from scripts.bench.targets import Running, Target, all_targets, free_port
+from scripts.bench.targets import Running, Target, all_targets, free_port, ours
 
 READY_S = 180.0
 
@@ -36,52 +37,78 @@ def main() -> None:
     parser.add_argument("--only", action="append", metavar="NAME", help="only this one; may be given several times")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
     options = parser.parse_args()
+    load = os.getloadavg()[0]
     cpus = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpus[-1]})  # clients; engines inherit it
     with tempfile.TemporaryDirectory() as folder:
-        rows = measure_all(Path(folder), QUICK if options.quick else FULL, options.only, cpus[0])
-    print(report.table(rows))
+        bench = Bench(Path(folder), QUICK if options.quick else FULL, options.only, cpus)
+        tables = [report.table(bench.proxies()), report.table(pool.decisions(), report.DECISIONS)]
+        tables.append(f"{pool.BEATING} backends that beat once a second take {bench.beats():.1%} of a core.")
+    text = report.section(tables, bench.skipped, load)
+    print(text)
+    if options.write:
+        report.write(text)
 
 
-def measure_all(folder: Path, amount: Amount, only: list[str] | None, cpu: int) -> dict[str, Figures]:
-    """Rows of the table: every target that is installed, after the engines themselves."""
-    engines = [free_port(), free_port()]
-    targets = [target for target in all_targets(engines, folder) if only is None or target.name in only]
-    rows: dict[str, Figures] = {}
-    with ExitStack() as stack:
-        for port in engines:
-            command = [sys.executable, "-m", "scripts.bench.mock_engine", str(port)]
-            stack.enter_context(Running(command, max(os.sched_getaffinity(0)))).listens(port)
-        direct = Measured(engines[0], None, amount, folder, children_apart=False)
-        uvloop.run(direct.http())
-        rows["direct"] = direct.figures
-        for target in targets:
-            if target.command is None:
-                print(f"{target.name}: not installed, skipped ({target.missing})", file=sys.stderr)
-                continue
-            print(f"{target.name} ...", file=sys.stderr)
-            rows |= measure(target, amount, folder, cpu)
-    for figures in rows.values():
-        for name in ("p50_ms", "p99_ms"):
-            if name in figures:
-                figures["added_" + name] = figures[name] - rows["direct"][name]
-    return rows
+class Bench:
+    """One run over everything."""
 
+    def __init__(self, folder: Path, amount: Amount, only: list[str] | None, cpus: list[int]) -> None:
+        self._folder = folder
+        self._amount = amount
+        self._only = only
+        self._cpus = cpus
+        self.skipped: list[str] = []
 
-def measure(target: Target, amount: Amount, folder: Path, cpu: int) -> dict[str, Figures]:
-    """One target's row; ours has another for native lines."""
-    assert target.command is not None
-    with Running(target.command, cpu) as running:
-        running.listens(target.port)
-        uvloop.run(_ready(target))
-        measured = Measured(target.port, running.pid, amount, folder, children_apart=target.admin_port is not None)
-        uvloop.run(measured.http())
-        rows = {target.name: measured.figures}
-        if target.admin_port is not None:
-            lines = Measured(target.port, running.pid, amount, folder, children_apart=True)
-            uvloop.run(lines.native())
-            rows[target.name + ", native"] = lines.figures
-    return rows
+    def proxies(self) -> dict[str, Figures]:
+        """Rows of the table: every target that is installed, after the engines themselves."""
+        engines = [free_port(), free_port()]
+        with ExitStack() as stack:
+            for port in engines:
+                command = [sys.executable, "-m", "scripts.bench.mock_engine", str(port)]
+                stack.enter_context(Running(command, self._cpus[-1])).listens(port)
+            direct = self._measured(engines[0], None, children_apart=False)
+            uvloop.run(direct.http())
+            rows = {"direct": direct.figures}
+            for target in all_targets(engines, self._folder):
+                if self._only is not None and target.name not in self._only:
+                    continue
+                if target.command is None:
+                    self.skipped.append(target.name)
+                    continue
+                print(f"{target.name} ...", file=sys.stderr)
+                rows |= self._target(target, target.command)
+        for figures in rows.values():
+            for name in ("p50_ms", "p99_ms"):
+                if name in figures:
+                    figures["added_" + name] = figures[name] - rows["direct"][name]
+        return rows
+
+    def beats(self) -> float:
+        """CPU share of a thousand backends that beat."""
+        target = ours("beats", [], "--no-cache")
+        assert target.command is not None
+        with Running(target.command, self._cpus[0]) as running:
+            running.listens(target.port)
+            return uvloop.run(pool.beats(target.port, running.pid))
+
+    def _target(self, target: Target, command: Sequence[str]) -> dict[str, Figures]:
+        """One target's row; ours has another for native lines."""
+        with Running(command, self._cpus[0]) as running:
+            running.listens(target.port)
+            uvloop.run(_ready(target))
+            ours = target.admin_port is not None
+            http = self._measured(target.port, running.pid, children_apart=ours)
+            uvloop.run(http.http())
+            rows = {target.name: http.figures}
+            if ours:
+                native = self._measured(target.port, running.pid, children_apart=True)
+                uvloop.run(native.native())
+                rows[target.name + ", native"] = native.figures
+        return rows
+
+    def _measured(self, port: int, pid: int | None, *, children_apart: bool) -> Measured:
+        return Measured(port, pid, self._amount, self._folder, children_apart=children_apart)
 
 
 async def _ready(target: Target) -> None:

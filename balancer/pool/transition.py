@@ -38,7 +38,13 @@ class Transition:
 
     @property
     def ends_exchanges(self) -> bool:
-        """Whether every exchange with a lease of this index and generation must end at this instant."""
+        """Whether every exchange with a lease of this index and generation must end at this instant.
+
+        Not when a draining backend leaves: it has said all it had to say, but its last words may still be on their way
+        to a client who reads slowly. If it was killed, its connections end by themselves.
+        """
+        if self.reason is Reason.LEFT and self.old is State.DRAINING:
+            return False
         return self.new is None or self.new is State.DEAD or self.reason is Reason.RESTARTED
 
 

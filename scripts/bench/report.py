@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from scripts.bench.accounting import machine
+
+FILE = Path("docs/benchmarks.md")
+_BEGIN, _END = "<!-- scripts/bench_proxy --write replaces this -->", "<!-- to here -->"
 
 COLUMNS = {
     "us_request": ("us/request", ".1f"),
+    "us_embedder": ("us/request, embedder", ".1f"),
     "us_short": ("us/short stream", ".1f"),
     "us_token": ("us/token, gap 0", ".2f"),
     "us_token_gap": ("us/token, gap 20 ms", ".1f"),
@@ -16,6 +27,8 @@ COLUMNS = {
     "mb": ("RSS after MB", ".0f"),
     "failed": ("failed", ".0f"),
 }
+
+DECISIONS = {"of_16": ("us/decision of 16", ".1f"), "of_1000": ("us/decision of 1,000", ".1f")}
 
 
 def table(rows: Mapping[str, Mapping[str, float]], columns: Mapping[str, tuple[str, str]] = COLUMNS) -> str:
@@ -33,3 +46,34 @@ def table(rows: Mapping[str, Mapping[str, float]], columns: Mapping[str, tuple[s
 
 def _cell(figures: Mapping[str, float], key: str, how: str) -> str:
     return format(figures[key], how) if key in figures else "-"
+
+
+def section(tables: Sequence[str], skipped: Sequence[str], load: float) -> str:
+    """The tables with all that is needed to judge them."""
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("uvloop", "httptools", "msgspec"))
+    others = ", ".join(filter(None, (_said("haproxy", "-v"), _said("nginx", "-v"))))
+    facts = [
+        f"{time.strftime('%d %B %Y, %H:%M', time.gmtime())} UTC, `{' '.join(['scripts/bench_proxy', *sys.argv[1:]])}`",
+        f"{machine()}; load average {load:.1f} before the run",
+        f"Python {sys.version.split()[0]}, {versions}; {others}",
+    ]
+    if skipped:
+        facts.append("not installed, so not measured: " + ", ".join(skipped))
+    return "\n".join(f"- {fact}" for fact in facts) + "\n\n" + "\n\n".join(tables)
+
+
+def write(text: str) -> None:
+    """Put it into docs/benchmarks.md, in place of the last."""
+    before, found, rest = FILE.read_text().partition(_BEGIN)
+    if not found or _END not in rest:
+        raise RuntimeError(f"{FILE} has no place for the figures")
+    FILE.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}")
+
+
+def _said(program: str, option: str) -> str:
+    """The first words of what a program says of its version; empty where it is not installed."""
+    try:
+        done = subprocess.run([program, option], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return " ".join((done.stdout + done.stderr).split("\n")[0].split()[:3])

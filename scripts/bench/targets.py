@@ -34,8 +34,8 @@ def all_targets(engines: Sequence[int], folder: Path) -> list[Target]:
     """Ours and the others, those that are not installed as such."""
     urls = [f"http://127.0.0.1:{port}" for port in engines]
     return [
-        _ours("ours", urls),
-        _ours("ours, no cache", urls, "--no-cache"),
+        ours("ours", urls),
+        ours("ours, no cache", urls, "--no-cache"),
         _haproxy(engines, folder),
         _nginx(engines, folder),
         _python_router("sglang-router", "sglang_router", "sglang_router.launch_router", urls),
@@ -50,7 +50,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _ours(name: str, urls: Sequence[str], *options: str) -> Target:
+def ours(name: str, urls: Sequence[str], *options: str) -> Target:
+    """This balancer."""
     port, admin_port = free_port(), free_port()
     command = [sys.executable, "-m", "balancer", "--port", str(port), "--admin-port", str(admin_port)]
     for url in urls:

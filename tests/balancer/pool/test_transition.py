@@ -20,3 +20,9 @@ from balancer.pool.transition import Reason, Transition
 )
 def test_exchanges_end_with_death_departure_and_restart_only(new: State | None, reason: Reason, ends: bool) -> None:
     assert Transition("a", 0, 1, 7, State.ALIVE, new, reason).ends_exchanges is ends
+
+
+def test_a_drained_backend_that_leaves_ends_no_exchange() -> None:
+    """Its streams are complete, but the last of them may not have been read yet."""
+    assert not Transition("a", 0, 1, 7, State.DRAINING, None, Reason.LEFT).ends_exchanges
+    assert Transition("a", 0, 1, 7, State.DRAINING, State.DEAD, Reason.SILENT).ends_exchanges

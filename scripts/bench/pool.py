@@ -1,0 +1,106 @@
+"""What the pool costs: a decision among many backends, and a thousand of them beating once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+import timeit
+
+from balancer.pool.backend import BackendSpec, ModelInfo
+from balancer.pool.detector import NATIVE
+from balancer.pool.registry import Registry
+from balancer.pool.transition import Refused
+from balancer.routing.policies import POLICIES, make_policy
+from balancer.routing.policy import RouteNeed
+from balancer.routing.select import Router
+from balancer.wire import control
+from balancer.wire.heartbeat import Beat, seal_beat
+from scripts.bench.accounting import Meter
+from scripts.bench.mock_engine import MODEL
+
+POOLS = (16, 1000)
+ROUNDS, CALLS = 50, 200
+BEATING = 1000
+BEATS_S = 5
+
+
+def decisions() -> dict[str, dict[str, float]]:
+    """Microseconds for a lease and its release, by policy and size of the pool; the best of many rounds."""
+    rows: dict[str, dict[str, float]] = {}
+    for name in POLICIES:
+        for count in POOLS:
+            rows.setdefault(name, {})[f"of_{count}"] = _decision(name, count)
+    return rows
+
+
+def _decision(policy: str, count: int) -> float:
+    registry = Registry(tick_s=0.25)
+    for number in range(count):
+        spec = BackendSpec(
+            name=f"b{number}",
+            kind="native",
+            host="127.0.0.1",
+            port=1 + number,
+            models=(ModelInfo(MODEL),),
+            endpoints=frozenset({"chat"}),
+            slots=16,
+        )
+        registered = registry.register(spec, 0.0, timings=NATIVE)
+        assert not isinstance(registered, Refused)
+        registry.probe_ok(registered.lease_id, 0.0)
+    router, need = Router(make_policy(policy), random.Random(1)), RouteNeed(MODEL, "chat")
+
+    def decide() -> None:
+        found = router.route(registry.view, registry.ledger, need, 1.0)
+        found.release()  # type: ignore[union-attr]
+
+    return 1e6 * min(timeit.repeat(decide, number=CALLS, repeat=ROUNDS)) / CALLS
+
+
+class Beating(asyncio.DatagramProtocol):
+    """The sending side of all heartbeats."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+
+
+async def beats(port: int, pid: int) -> float:
+    """CPU share (1.0 is a core) of a balancer that a thousand agents beat to; raises `RuntimeError` on a refusal."""
+    agents = [await _register(port, number) for number in range(BEATING)]
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Beating, remote_addr=("127.0.0.1", port))
+    with Meter(pid) as meter:
+        begin = time.monotonic()
+        for sequence in range(BEATS_S):
+            for number, (lease, key, _) in enumerate(agents):
+                transport.sendto(seal_beat(key, lease, Beat(sequence=sequence + 1)))
+                if number % 10 == 9:  # spread over the second, as real agents are
+                    await asyncio.sleep(max(0.0, begin + sequence + number / BEATING - time.monotonic()))
+        taken_s = time.monotonic() - begin
+    transport.close()
+    for *_, writer in agents:
+        writer.close()
+    return meter.own_s / taken_s
+
+
+async def _register(port: int, number: int) -> tuple[int, bytes, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    hello = control.Register(
+        name=f"beating-{number}",
+        url=f"http://127.0.0.1:{20_000 + number}",
+        models=(control.Model("beating"),),
+        endpoints=("chat",),
+        slots=4,
+        nonce=os.urandom(control.NONCE_BYTES).hex(),
+        instance="bench",
+    )
+    writer.write(control.message_line("register", hello))
+    kind, fields = control.parse_message(await reader.readline())
+    if kind == "challenge":
+        writer.write(control.message_line("prove", control.Prove()))
+        kind, fields = control.parse_message(await reader.readline())
+    if kind != "lease":
+        raise RuntimeError(f"refused: {fields}")
+    lease = control.parse_fields(fields, control.Lease)
+    return lease.id, bytes.fromhex(lease.key or ""), writer
