@@ -173,7 +173,7 @@ class Daemon:
         clients.drain()
         log.info("stopping: %d requests under way, up to %g s", dispatcher.active, self._config.drain_timeout_s)
         deadline = asyncio.get_running_loop().time() + self._config.drain_timeout_s
-        while dispatcher.active and not self._hurry.is_set():
+        while (dispatcher.active or clients.unsent) and not self._hurry.is_set():
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 break

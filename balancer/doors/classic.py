@@ -135,6 +135,10 @@ class ClassicClient(asyncio.Protocol):
     def keep_alive(self) -> None:
         """Plain text has no room for it."""
 
+    @property
+    def unsent(self) -> bool:
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
     def drained(self) -> None:
         self._closing = True
         if not self._busy and self._transport is not None:

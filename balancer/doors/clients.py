@@ -32,6 +32,10 @@ class ClientLimits:
 
 
 class OpenConnection(Protocol):
+    @property
+    def unsent(self) -> bool:
+        """Part of an answer waits for the client to read."""
+
     def keep_alive(self) -> None:
         """Called twice a second."""
 
@@ -79,6 +83,11 @@ class Clients:
     @property
     def connections(self) -> int:
         return len(self._open)
+
+    @property
+    def unsent(self) -> bool:
+        """Some client has not read all of its answers."""
+        return any(connection.unsent for connection in self._open)
 
     def keep_alive(self) -> None:
         for connection in list(self._open):

@@ -148,6 +148,10 @@ class HttpConnection(asyncio.Protocol):
         if self._pending is not None and not self._write_paused:
             self._pending.keep_alive()
 
+    @property
+    def unsent(self) -> bool:
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
     def drained(self) -> None:
         self._closing = True
         if self._pending is None and self._transport is not None:

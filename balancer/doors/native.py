@@ -251,6 +251,10 @@ class NativeConnection(asyncio.Protocol):
             self._unnamed_bytes -= size_bytes
             self._begin(ask)
 
+    @property
+    def unsent(self) -> bool:
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
     def drained(self) -> None:
         """The daemon stops: close as soon as nothing runs here."""
         self._asked_last = True

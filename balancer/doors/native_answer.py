@@ -121,6 +121,7 @@ class NativeAnswer:
             self.exchange.resume()
 
     def _end(self, line: bytes) -> None:
+        self.exchange = None  # it holds this in turn: without a cycle the garbage collector has nothing to do
         self._connection.write(line)
         self._connection.over(self._id)
 

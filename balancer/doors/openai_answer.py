@@ -90,6 +90,7 @@ class OpenAIAnswer:
         self._whole = body
 
     def done(self, outcome: Outcome) -> None:
+        self.exchange = None  # it holds this in turn: without a cycle the garbage collector has nothing to do
         if self._request.stream:
             self._finish(b"")
         else:
@@ -100,6 +101,7 @@ class OpenAIAnswer:
                 self._connection.respond(Answer(200, body, self._facts()))
 
     def failed(self, failure: Failure) -> None:
+        self.exchange = None
         body = openai.error_body(failure.message, failure.type, failure.code)
         if self._head_sent:
             self._finish(event(body))

@@ -307,6 +307,7 @@ class Exchange:
         """Give back whatever is held; the order does not matter, doing it twice does no harm."""
         if self._lookup is not None:
             self._lookup.cancel()
+            self._lookup = None
         if self._waiter is not None:
             self._hub.queue.remove(self._waiter)
             self._waiter = None

@@ -8,6 +8,7 @@ answers teaches how this server is to be used from then on.
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 from typing import cast
@@ -258,9 +259,10 @@ class ClassicCall:
             self._upstream.keep(self._spec.instance, line)
         self._lines = []
         endpoint, answer_id = self._request.endpoint, openai.answer_id(self._request.endpoint, self._request.id)
+        created = int(time.time())
         self._receiver.on_events(
-            openai.text_event(endpoint, answer_id, self._model, 0, text)
-            + openai.final_events(endpoint, answer_id, self._model, 0, "stop", None)
+            openai.text_event(endpoint, answer_id, self._model, created, text)
+            + openai.final_events(endpoint, answer_id, self._model, created, "stop", None)
         )
         if not self._over:  # unless the receiver has cancelled
             self._end()

@@ -12,6 +12,7 @@ class Connection:
     def __init__(self, clients: Clients) -> None:
         self.clients = clients
         self.kept = 0
+        self.unsent = False
 
     def keep_alive(self) -> None:
         self.kept += 1
@@ -39,6 +40,16 @@ def test_draining_tells_all_and_closing_twice_is_harmless() -> None:
     clients.drain()
     clients.closed(connection)
     assert clients.connections == 0
+
+
+def test_an_answer_that_one_client_has_not_read_is_unsent() -> None:
+    clients = Clients(Hall().dispatcher, ClientLimits(), lambda: "id")
+    reader, slow = Connection(clients), Connection(clients)
+    clients.opened(reader)
+    clients.opened(slow)
+    assert not clients.unsent
+    slow.unsent = True
+    assert clients.unsent
 
 
 def test_reading_away_what_a_refused_client_still_sends_is_short() -> None:
