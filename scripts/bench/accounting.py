@@ -7,8 +7,6 @@ import platform
 import re
 from pathlib import Path
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
 
 def tree(pid: int) -> list[int]:
     """The process and all below it."""
@@ -22,12 +20,15 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_s(pid: int) -> float:
-    """CPU time of one process and its threads, in seconds, by /proc/PID/stat (user and system)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    """CPU time of one process and its threads, in seconds, by /proc/PID/task/*/schedstat, which counts nanoseconds
+    where /proc/PID/stat counts hundredths of a second."""
+    used_ns = 0
+    for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            used_ns += int(thread.read_text().split()[0])
+        except OSError:
+            pass  # it has ended
+    return used_ns / 1e9
 
 
 def rss_mb(pid: int) -> float:

@@ -33,7 +33,7 @@ class Amount:
 
 
 FULL = Amount(seconds=5, paced=3000, short=20_000, streams=800, slow_streams=384)
-QUICK = Amount(seconds=2, paced=1000, short=6000, streams=300, slow_streams=128)
+QUICK = Amount(seconds=2, paced=800, short=4000, streams=400, slow_streams=128)
 
 
 class Measured:
