@@ -79,7 +79,7 @@ class Daemon:
         """Build, listen, wait for a signal, drain."""
         config, loop = self._config, asyncio.get_running_loop()
         port = config.port or await free_port(config.host)
-        rng = random.SystemRandom()
+        rng = random.Random()  # seeded by the system; ids are names, not secrets
 
         registry = Registry(tick_s=TICK_S)
         connections = ConnectionPool()
