@@ -47,7 +47,8 @@ def status_text(status: dict[str, Any]) -> str:
     else:
         lines.append(
             f"cache: {cache['entries']} of {cache['max_entries']} entries, {cache['bytes'] / 1e6:.1f} MB; "
-            f"hits {cache['hits']['exact']} exact and {cache['hits']['semantic']} semantic, {cache['misses']} misses"
+            f"hits {cache['hits']['exact']} exact and {cache['hits']['semantic']} semantic, {cache['misses']} misses, "
+            f"{sum(cache['skips'].values())} skipped, {cache['evictions']} evicted"
         )
     rows = [("BACKEND", "STATE", "ADDRESS", "IN USE", "BEATS", "HEARD", "MODELS")]
     rows += [

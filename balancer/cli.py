@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from balancer.errors import ConfigError
 from balancer.key_commands import key
+from balancer.version import installed_version
 
 EXAMPLES = """
 \b
@@ -96,7 +97,7 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option("--drain-timeout", type=_SECONDS, default=30.0, help="At the end: how long streams may finish.")
 @click.option("--log-json", is_flag=True, help="One JSON object a log line.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
-@click.version_option(package_name="llm-balancer")
+@click.version_option(version=installed_version(), prog_name="llm-balancer")
 @click.pass_context
 def main(context: click.Context, /, check_config: bool, **options: Any) -> None:
     """A load balancer that knows LLM traffic.

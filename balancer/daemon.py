@@ -10,7 +10,6 @@ import random
 import signal
 import time
 from collections.abc import Callable, Mapping
-from importlib import metadata
 
 import click
 import uvloop
@@ -47,6 +46,7 @@ from balancer.upstream.classic import ClassicUpstream
 from balancer.upstream.connection import ConnectionPool
 from balancer.upstream.http import HttpUpstream
 from balancer.upstream.watch import Watch
+from balancer.version import installed_version
 
 log = logging.getLogger("balancer")
 
@@ -125,7 +125,7 @@ class Daemon:
         watch = Watch(registry, connections, loop, agents.apply, PROBED)
 
         public = OpenAIDoor(clients, Health(dispatcher, int(time.time())))
-        admin = AdminDoor(dispatcher, agents, clients, version())
+        admin = AdminDoor(dispatcher, agents, clients, installed_version())
         doors = Doors(
             native=lambda: NativeConnection(clients, lambda: ControlConnection(agents)),
             http=lambda: HttpConnection(clients, public.answer),
@@ -251,11 +251,3 @@ def _cache_lane(config: Config, embedder: Embedder | None, loop: asyncio.Abstrac
         ttl_s=config.cache_ttl_s,
         rules=KeyRules(temperature_max=config.cache_temperature_max, per_user=config.cache_per_user),
     )
-
-
-def version() -> str:
-    """The installed version."""
-    try:
-        return metadata.version("llm-balancer")
-    except metadata.PackageNotFoundError:
-        return "unknown"

@@ -84,5 +84,7 @@ def main(
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
     shown = f"[{host}]" if ":" in host else host
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        logging.warning("whoever reaches %s:%d may ask: the page has no accounts", host, port)
     click.echo(f"ready: http://{shown}:{listening.getsockname()[1]} (balancer {balancer[0]}:{balancer[1]})")
     make_server(app, limits).run([listening])

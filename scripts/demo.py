@@ -144,7 +144,7 @@ class Tour:
             other = self._ask(connection, "In other words", IN_OTHER_WORDS, "semantic")
             if not first.text == again.text == other.text:
                 raise DemoError("the cache gave another text than the backend")
-            victim = "backend-1"
+            victim = first.done.backend
             say(f"\n── {victim} is killed (SIGKILL)", bold=True)
             self._processes.kill(victim)
             new = self._ask(connection, "Something new", SOMETHING_NEW, "miss")
@@ -152,6 +152,7 @@ class Tour:
                 raise DemoError(f"{victim} was dead and answered")
             until("noticing the death", self._processes, lambda: victim not in alive(status(self._admin_port)))
             self._show_pool("The pool now")
+            say(f"  {victim}  gone")
 
     def _ask(self, connection: Any, title: str, prompt: str, cache: str) -> Any:
         say(f"\n── {title}", bold=True)

@@ -64,8 +64,6 @@ class Exchange:
         self._attempts = 0
         self._paused = False
 
-    # --- the door's side
-
     def cancel(self) -> None:
         """The client left or asked to stop. The sink hears nothing more."""
         if self.state.live:
@@ -109,8 +107,6 @@ class Exchange:
         self._sink.events(entry_events(entry, self.request, self.model, self._hub.unix_time()))
         self._hub.ended(self, outcome, None)
         self._sink.done(outcome)
-
-    # --- admission and routing
 
     def _admit(self, *, again: bool = False) -> None:
         """Lease a slot now, or wait for one. ``again``: it had its turn before, so it waits at the head."""
@@ -172,7 +168,8 @@ class Exchange:
         self._lease = lease
         self._attempts += 1
         self.times.leased_at = self.times.heard_at = self._hub.clock.time()
-        self._call = self._hub.upstreams[lease.spec.kind].ask(lease.spec, self.request, self.model, self)
+        spec, request = lease.spec, self.request
+        self._call = self._hub.upstreams[spec.kind].ask(spec, request, spec.serves(self.model), self)
         if self._paused:
             self._call.pause()
 
@@ -218,9 +215,10 @@ class Exchange:
             return
         assert self._lease is not None
         now = self._hub.clock.time()
-        outcome = self.times.answered(self.model, self._backend, self._cache_part, self._attempts, now)
+        model = self._lease.spec.serves(self.model)
+        outcome = self.times.answered(model, self._backend, self._cache_part, self._attempts, now)
         if self._lookup is not None:
-            self._lookup.store(self._journal, outcome.backend)
+            self._lookup.store(self._journal, outcome)
         self.state = step(self.state, Event.END)
         # The sink first: pumping the queue for the freed slot may do a lot of work for others.
         self._sink.done(outcome)

@@ -9,7 +9,7 @@ from balancer.cache.entry import Entry
 from balancer.cache.keys import CacheKeys
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.journal import Journal
-from balancer.exchange.ports import Embedding, Vector
+from balancer.exchange.ports import Embedding, Outcome, Vector
 from balancer.request import Request
 
 
@@ -52,11 +52,11 @@ class Lookup:
         else:
             self._miss()
 
-    def store(self, journal: Journal, backend: str) -> None:
-        """Keep what a backend has answered, if it is to be kept."""
+    def store(self, journal: Journal, outcome: Outcome) -> None:
+        """Keep what a backend has answered, if it is to be kept: not another model's answer under this one's name."""
         answer = journal.answer()
-        if answer is not None:
-            self._lane.store(self._request, self._keys, answer, backend, self._embedding)
+        if answer is not None and outcome.model == self._keys.model:
+            self._lane.store(self._request, self._keys, answer, outcome.backend, self._embedding)
 
     def cancel(self) -> None:
         """Nobody waits any more."""

@@ -77,3 +77,7 @@ class BackendSpec:
 
     def offers(self, model: str) -> bool:
         return any(info.name == model for info in self.models)
+
+    def serves(self, model: str) -> str:
+        """The model that a request for ``model`` really gets here: one that cannot name its model is not that one."""
+        return model if self.offers(model) else CLASSIC_MODEL

@@ -159,4 +159,4 @@ def test_the_ready_line_is_for_people_or_for_programs() -> None:
 
 
 def test_the_version_is_told() -> None:
-    assert daemon.version()
+    assert daemon.installed_version()

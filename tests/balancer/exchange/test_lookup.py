@@ -8,9 +8,14 @@ from balancer.cache.store import CacheLimits, CacheStore
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.journal import Journal
 from balancer.exchange.lookup import Lookup
+from balancer.exchange.ports import Outcome
 from balancer.request import Request
 from balancer.wire.whole import whole_body
 from tests.fakes import FakeClock, FakeEmbedder, last_events, text_events
+
+
+def an_outcome(model: str = "m") -> Outcome:
+    return Outcome(model=model, backend="b", cache="miss", attempts=1, queue_s=0.0, ttft_s=0.1, total_s=0.2)
 
 
 class Desk:
@@ -39,7 +44,7 @@ class Desk:
     def answer(self, lookup: Lookup, text: str, finish_reason: str = "stop") -> None:
         journal = Journal()
         journal.add(text_events(text) + last_events(finish_reason))
-        lookup.store(journal, "b")
+        lookup.store(journal, an_outcome())
 
 
 def with_a_lion() -> Desk:
@@ -107,7 +112,7 @@ def test_an_answer_in_one_piece_is_kept_as_well() -> None:
     lookup, journal = desk.lookup("hello"), Journal()
     lookup.begin()
     journal.add_whole(whole_body("completions", "id", "m", 0, "hi", "stop", None))
-    lookup.store(journal, "b")
+    lookup.store(journal, an_outcome())
     desk.lookup("hello").begin()
     assert desk.heard[-1] == ("exact", "hi")
 
@@ -118,3 +123,13 @@ def test_an_answer_that_did_not_end_well_is_not_kept() -> None:
     lookup.begin()
     desk.answer(lookup, "cut", "length")
     assert len(desk.store) == 0
+
+
+def test_an_answer_that_another_model_gave_is_not_kept_under_this_ones_name() -> None:
+    desk = Desk()
+    lookup, journal = desk.lookup("hello"), Journal()
+    lookup.begin()
+    journal.add(text_events("hi") + last_events())
+    lookup.store(journal, an_outcome("classic"))
+    desk.lookup("hello").begin()
+    assert desk.heard[-1] == ("miss", None)
