@@ -28,8 +28,8 @@ Encode = Callable[[str], list[int]]
 class Example:
     """One document: `inputs[i]` is followed by `targets[i]`, or by nothing that is learned (`IGNORED`).
 
-    `weights[i]` says how much that target counts: names that came before count more, for a name is either copied
-    right or the story is spoilt, and a name is only a few of a story's tokens.
+    `weights[i]` says how much that target counts: names that came before count more, and so does the token behind one,
+    which ends it. A name is either copied right or the story is spoilt, and names are only a few of a story's tokens.
     """
 
     inputs: list[int]
@@ -53,9 +53,12 @@ def example(turns: Sequence[Turn], encode: Encode, end: int, rng: random.Random)
         cut = rng.randrange(len(text)) if rng.random() < _SPLIT_SHARE else 0
         for part, weight in _weighed(text[:cut], known) + _weighed(text[cut:], known):
             new = encode(part)
+            weights = [weight] * len(new)
+            if weights and heavy and heavy[-1] > 1.0:
+                weights[0] = NAME_WEIGHT
             ids += new
             learned += [turn.said] * len(new)
-            heavy += [weight] * len(new)
+            heavy += weights
         if turn.said:
             ends.add(len(ids) - 1)
     targets = [ids[at + 1] if at + 1 < len(ids) and learned[at + 1] else IGNORED for at in range(len(ids))]
