@@ -18,6 +18,7 @@ from backend.engines.base import Engine
 from backend.errors import EngineUnavailable
 from backend.server.server import Server
 from backend.tasks import spawn
+from balancer.wire.control import Model
 
 _log = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ async def _start(engine: Engine) -> EngineUnavailable | None:
 
 def _agent(settings: Settings, engine: Engine, port: int) -> Agent:
     url = None if is_wildcard(settings.host) else http_url(settings.host, port)
+    info = engine.info
     identity = Identity(
         name=_name(settings, port),
         instance=secrets.token_hex(8),
@@ -108,7 +110,9 @@ def _agent(settings: Settings, engine: Engine, port: int) -> Agent:
         slots=settings.slots,
         weight=settings.weight,
         version=settings.version,
-        info=engine.info,
+        engine=info.engine,
+        models=(Model(info.model, info.max_model_len),),
+        abilities=info.abilities,
         labels=settings.labels,
     )
     return Agent(settings.balancers, identity, token=settings.token, load=engine.load, rng=SystemRandom())

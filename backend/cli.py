@@ -6,17 +6,22 @@ import functools
 import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
-from backend import app, logs
+from backend import logs
 from backend.engines.catalog import STORYTELLER, make_engine
 from backend.errors import EngineUnavailable
 from balancer.wire.control import Name
 
-TOKEN_VARIABLE = "LLM_BALANCER_TOKEN"
-DEFAULT_BALANCER = "127.0.0.1:1234"
+if TYPE_CHECKING:
+    from backend import app  # what it needs is an extra: `--help` works without
+
+TOKEN_VARIABLE: Final = "LLM_BALANCER_TOKEN"
+DEFAULT_BALANCER: Final = "127.0.0.1:1234"
+CONTEXT: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 _EPILOG = """\b
 Examples:
@@ -24,10 +29,15 @@ Examples:
   python -m backend 1236 --model gpt2 --slots 8     any Hugging Face causal language model
   python -m backend 0 --model echo                  no model at all, on any free port
   python -m backend 8000 --host 0.0.0.0 --balancer lb-1:1234 --balancer lb-2:1234 --token-file token
+
+\b
+In front of an engine that is not ours (vLLM, SGLang, llama.cpp, Ollama):
+  python -m backend agent --engine-url http://127.0.0.1:8000        more with: python -m backend agent --help
 """
 
 
-def _balancer(value: str) -> tuple[str, int]:
+def balancer_address(value: str) -> tuple[str, int]:
+    """HOST[:PORT] as a pair."""
     host, colon, port = value.rpartition(":")
     if not colon or value.endswith("]"):
         host, port = value, "1234"
@@ -36,21 +46,24 @@ def _balancer(value: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _label(value: str) -> tuple[str, str]:
+def label_pair(value: str) -> tuple[str, str]:
+    """KEY=VALUE as a pair."""
     key, equals, text = value.partition("=")
     if not equals or not key or max(len(key), len(text)) > 64:
         raise click.BadParameter(f"{value!r} is not KEY=VALUE, each up to 64 characters", param_hint="--label")
     return key, text
 
 
-def _checked_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def checked_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A name that can be registered."""
     try:
         return value if value is None else msgspec.convert(value, Name)
     except msgspec.ValidationError:
         raise click.BadParameter("letters, digits and . _ : - only, at most 128, a letter or digit first") from None
 
 
-def _token(path: Path | None) -> bytes:
+def read_token(path: Path | None) -> bytes:
+    """From the file, else from the environment; empty for none."""
     text = os.environ.get(TOKEN_VARIABLE, "") if path is None else path.read_text("utf-8")
     if path is not None and not text.strip():
         raise click.BadParameter(f"{path} is empty", param_hint="--token-file")
@@ -64,14 +77,14 @@ def _version() -> str:
         return ""
 
 
-@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(epilog=_EPILOG, context_settings=CONTEXT)
 @click.argument("port", type=click.IntRange(0, 65535), default=1235)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--model", default=STORYTELLER, show_default=True, help="storyteller, echo, a Hugging Face name, a path.")
 @click.option("--slots", type=click.IntRange(1, 1024), default=4, show_default=True, help="Requests at once.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads of the engine. [default: half of the cores]")
-@click.option("--name", callback=_checked_name, help="Stable name of this backend. [default: HOST:PORT]")
+@click.option("--name", callback=checked_name, help="Stable name of this backend. [default: HOST:PORT]")
 @click.option(
     "--weight", type=click.FloatRange(0, 1000, min_open=True), default=1.0, show_default=True, help="Share of work."
 )
@@ -121,6 +134,8 @@ def main(
     """Serve a model in the OpenAI dialect on PORT (0: any free one) and register with a balancer."""
     import uvloop
 
+    from backend import app
+
     logs.set_up(json=log_json)
     if no_balancer and balancers:
         raise click.UsageError("--balancer and --no-balancer exclude each other")
@@ -131,9 +146,9 @@ def main(
         name=name,
         weight=weight,
         version=_version(),
-        labels=dict(_label(label) for label in labels),
-        balancers=() if no_balancer else tuple(map(_balancer, balancers or (DEFAULT_BALANCER,))),
-        token=_token(token_file),
+        labels=dict(label_pair(label) for label in labels),
+        balancers=() if no_balancer else tuple(map(balancer_address, balancers or (DEFAULT_BALANCER,))),
+        token=read_token(token_file),
         advertise_url=advertise_url,
         drain_timeout_s=drain_timeout,
     )

@@ -10,8 +10,10 @@
 * ``pool``       who is alive, who has which slots: failure detector, ledger, registry, the immutable pool view
 * ``routing``    eligible -> policy -> lease, in one synchronous call
 * ``upstream``   the backends' side of a request: dial, reuse, relay, cancel
+* ``embeddings``  the cache's embedder as a model for clients
 * ``adapters``   one third-party library each, imported lazily
 * ``request``, ``errors``, ``tasks``  what all rooms share
+* ``telemetry``, ``meters``, ``histogram``, ``accesslog``, ``linefile``  what is counted, and written down, of requests
 
 A request goes door -> admission -> cache -> routing -> upstream -> backend, and its answer back as bytes per chunk.
 ``wire``, ``pool``, ``routing``, ``cache``, ``admission`` and ``exchange.state`` are pure: no I/O, clock or randomness.

@@ -9,27 +9,29 @@ from typing import Any
 import click
 
 TIMEOUT_S = 5.0
+CHANGE_TIMEOUT_S = 20.0
+"""Names may have to be looked up."""
 
 
-def ask(admin: str, method: str, path: str) -> Any:
+def ask(admin: str, method: str, path: str, body: Any = None, *, timeout_s: float = TIMEOUT_S) -> Any:
     """Ask the daemon; its decoded JSON. Raises `click.ClickException` with what went wrong, in words."""
     host, _, port = admin.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise click.UsageError(f"--admin: expected HOST:PORT, not {admin!r}")
-    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout_s)
     try:
-        connection.request(method, path)
+        connection.request(method, path, None if body is None else json.dumps(body))
         answer = connection.getresponse()
-        body = json.loads(answer.read())
+        found = json.loads(answer.read())
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise click.ClickException(f"no daemon answers on {admin}: {error}") from None
     finally:
         connection.close()
     if answer.status != 200:
-        said = body.get("error") if isinstance(body, dict) else None
+        said = found.get("error") if isinstance(found, dict) else None
         message = said.get("message") if isinstance(said, dict) else None
         raise click.ClickException(message or f"{admin} answered {answer.status}: that is no daemon's admin port")
-    return body
+    return found
 
 
 def status_text(status: dict[str, Any]) -> str:
@@ -54,7 +56,7 @@ def status_text(status: dict[str, Any]) -> str:
     rows += [
         (
             backend["name"],
-            backend["state"],
+            _state(backend),
             backend["address"],
             f"{backend['in_flight']}/{backend['slots']}",
             str(backend["beats"]),
@@ -68,6 +70,14 @@ def status_text(status: dict[str, Any]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines)
+
+
+def _state(backend: dict[str, Any]) -> str:
+    """What the pool believes of it, and what the breaker does about it."""
+    breaker = backend.get("breaker") or {"state": "closed"}
+    left = f" {breaker['until_s']:.0f} s" if breaker.get("until_s") is not None else ""
+    words = {"open": f", ejected{left}", "half_open": ", on trial", "ramping": f", eased in{left}"}
+    return f"{backend['state']}{words.get(breaker['state'], '')}"
 
 
 def _duration(seconds: float) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from balancer.backend_commands import backends
 from balancer.errors import ConfigError
 from balancer.key_commands import key
 from balancer.version import installed_version
@@ -22,6 +24,7 @@ Examples:
   llm-balancer --config balancer.yaml --check-config
   llm-balancer status                          what a running daemon does
   llm-balancer drain gpu-1                     send no new requests to a backend
+  llm-balancer reload                          read settings, keys and certificate again
   llm-balancer --keys keys.jsonl key add alice make a key for a client
 
 \b
@@ -57,7 +60,19 @@ _SECONDS = click.FloatRange(min=0)
 _PATH = click.Path(path_type=Path, dir_okay=False)
 
 
+_ARGUMENTS = "balancer.arguments"
+
+
+class _Main(click.Group):
+    """Keeps the command line as it was given, to be read again."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        context.meta[_ARGUMENTS] = list(arguments)
+        return super().parse_args(context, arguments)
+
+
 @click.group(
+    cls=_Main,
     invoke_without_command=True,
     epilog=EXAMPLES,
     context_settings={"auto_envvar_prefix": "LLM_BALANCER", "show_default": True, "max_content_width": 110},
@@ -71,10 +86,17 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option("-r", "--round-robin", is_flag=True, help="Each backend in turn, by weight.")
 @click.option("-c", "--least-connections", is_flag=True, help="The backend with the fewest requests for its weight.")
 @click.option("--policy", default=None, help="How a backend is chosen, by name.  [default: least-connections]")
-@click.option("--upstream", multiple=True, metavar="URL", help="An OpenAI-compatible server that does not register.")
+@click.option(
+    "--upstream",
+    multiple=True,
+    metavar="URL[;slots=N;...]",
+    help="An OpenAI-compatible server that does not register; slots, weight, key-env, model, name, label.KEY.",
+)
 @click.option("--default-model", default=None, help="Model of requests that name none.  [default: the only one]")
 @click.option("--token-file", type=_PATH, default=None, help="What backends must prove (or LLM_BALANCER_TOKEN).")
 @click.option("--keys", type=_PATH, default=None, help="Who may ask: the file that `key add` writes.")
+@click.option("--tls-cert", type=_PATH, default=None, help="Certificate chain in PEM: TLS on the same port.")
+@click.option("--tls-key", type=_PATH, default=None, help="The certificate's private key in PEM.")
 @click.option("--backends-from", multiple=True, metavar="CIDR", help="Where else registered backends may be.")
 @click.option("--classic-from", multiple=True, metavar="CIDR", help="Who may use the text protocol from elsewhere.")
 @click.option("--insecure", is_flag=True, help="Serve other machines without --keys and --token-file.")
@@ -94,7 +116,10 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option("--token-timeout", type=_SECONDS, default=30.0, help="Longest wait between tokens.")
 @click.option("--request-timeout", type=_SECONDS, default=600.0, help="Longest time for a whole request.")
 @click.option("--write-timeout", type=_SECONDS, default=30.0, help="Longest time that a client may not read.")
+@click.option("--head-timeout", type=_SECONDS, default=10.0, help="Longest time for a line or an HTTP head.")
+@click.option("--body-timeout", type=_SECONDS, default=60.0, help="Longest time for an HTTP body.")
 @click.option("--drain-timeout", type=_SECONDS, default=30.0, help="At the end: how long streams may finish.")
+@click.option("--access-log", metavar="FILE|-", default=None, help="A line for each request, to a file or stdout.")
 @click.option("--log-json", is_flag=True, help="One JSON object a log line.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @click.version_option(version=installed_version(), prog_name="llm-balancer")
@@ -118,7 +143,22 @@ def main(context: click.Context, /, check_config: bool, **options: Any) -> None:
     if check_config:
         click.echo("the settings are fine")
         return
-    context.exit(run(config))
+    context.exit(run(config, _reread(context.meta[_ARGUMENTS])))
+
+
+def _reread(arguments: list[str]) -> Callable[[], Any]:
+    """What reads all settings again as they were read at the start: the same flags over what stands elsewhere now."""
+
+    def reread() -> Any:
+        try:
+            with main.make_context("llm-balancer", list(arguments)) as context:
+                options = dict(context.params)
+                del options["check_config"]
+                return _config(context, options)
+        except click.ClickException as error:
+            raise ConfigError(error.format_message()) from None
+
+    return reread
 
 
 _PRECEDENCE = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
@@ -143,13 +183,15 @@ def _policy(context: click.Context, options: dict[str, Any]) -> str:
 
 def _config(context: click.Context, options: dict[str, Any]) -> Any:
     """The flags as a checked `balancer.config.Config`."""
-    from balancer.config import Config, parse_networks, read_token
+    from balancer.config import Config, parse_networks, read_certificate, read_token, read_upstreams
     from balancer.keyfile import read_keys
     from balancer.routing.policies import POLICIES
 
     options.pop("config")
     token = read_token(options.pop("token_file"), os.environ)
     keys = read_keys(path) if (path := options.pop("keys")) is not None else None
+    tls = read_certificate(options.pop("tls_cert"), options.pop("tls_key"))
+    options["upstream"] = read_upstreams(options["upstream"], os.environ)
     policy = _policy(context, options)
     for name in ("round_robin", "least_connections", "policy"):
         del options[name]
@@ -159,7 +201,7 @@ def _config(context: click.Context, options: dict[str, Any]) -> Any:
     options |= {f"{name}_s": options.pop(name) for name in seconds}
     for name in ("backends_from", "classic_from"):
         options[name] = parse_networks(options[name], name.replace("_", "-"))
-    return Config(policy=policy, token=token, keys=keys, **options)
+    return Config(policy=policy, token=token, keys=keys, tls=tls, **options)
 
 
 def _admin_option(command: Any) -> Any:
@@ -210,6 +252,21 @@ def purge(admin: str, tenant: str | None, model: str | None, as_json: bool) -> N
     click.echo(_dump(found) if as_json else f"{found['purged']} entries forgotten")
 
 
+@main.command()
+@_admin_option
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def reload(admin: str, as_json: bool) -> None:
+    """Let a running daemon read its settings, keys and certificate again.
+
+    All or nothing: if anything is wrong, or needs a restart, all stays as it was.
+    """
+    from balancer.admin_client import CHANGE_TIMEOUT_S, ask
+
+    found = ask(admin, "POST", "/reload", timeout_s=CHANGE_TIMEOUT_S)
+    click.echo(_dump(found) if as_json else f"reloaded; changed: {', '.join(found['changed']) or 'nothing'}")
+
+
+main.add_command(backends)
 main.add_command(key)
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
 from balancer.admission.keys import KeyTable
 from balancer.doors.addresses import IPNetwork
+from balancer.doors.tls import CertificateError, server_context
 from balancer.errors import ConfigError
+from balancer.upstream.spec import UpstreamSpec, distinct, parse_upstream, with_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +31,15 @@ class Config:
     admin_port: int = 1230
     """0 picks a free one."""
     policy: str = "least-connections"
-    upstream: tuple[str, ...] = ()
-    """URLs of OpenAI-compatible servers that do not register."""
+    upstream: tuple[UpstreamSpec, ...] = ()
+    """OpenAI-compatible servers that do not register; each has a name of its own."""
     default_model: str | None = None
     token: bytes | None = None
     """What backends must prove; ``None``: registrations from this machine only."""
     keys: KeyTable | None = None
     """Who may ask; ``None``: clients need no key."""
+    tls: ssl.SSLContext | None = None
+    """The port's certificate; ``None``: clients come in clear text."""
     backends_from: tuple[IPNetwork, ...] = ()
     classic_from: tuple[IPNetwork, ...] = ()
     insecure: bool = False
@@ -58,7 +62,12 @@ class Config:
     token_timeout_s: float = 30.0
     request_timeout_s: float = 600.0
     write_timeout_s: float = 30.0
+    head_timeout_s: float = 10.0
+    """For the first bytes of a connection, a line, or an HTTP head."""
+    body_timeout_s: float = 60.0
     drain_timeout_s: float = 30.0
+    access_log: str | None = None
+    """File for a line a request, ``-`` for standard output; ``None``: no such log."""
     log_json: bool = False
     log_level: str = "info"
 
@@ -79,13 +88,11 @@ class Config:
             "token_timeout_s",
             "request_timeout_s",
             "write_timeout_s",
+            "head_timeout_s",
+            "body_timeout_s",
         ):
             _require(getattr(self, name) > 0, name, "more than 0 seconds")
-        for url in self.upstream:
-            parts = urlsplit(url)
-            _require(
-                parts.scheme in ("http", "https") and bool(parts.hostname), "upstream", f"http://HOST:PORT, not {url!r}"
-            )
+        distinct(self.upstream)
 
 
 def _require(holds: bool, name: str, expected: str) -> None:
@@ -123,6 +130,11 @@ def parse_networks(texts: Iterable[str], name: str) -> tuple[IPNetwork, ...]:
     return tuple(networks)
 
 
+def read_upstreams(texts: Iterable[str], environment: Mapping[str, str]) -> tuple[UpstreamSpec, ...]:
+    """Each ``--upstream``, with its key."""
+    return tuple(with_key(parse_upstream(text), environment) for text in texts)
+
+
 def read_token(path: Path | None, environment: Mapping[str, str]) -> bytes | None:
     """The backends' token, from a file or the environment, never from the command line where others can read it."""
     if path is not None:
@@ -134,6 +146,20 @@ def read_token(path: Path | None, environment: Mapping[str, str]) -> bytes | Non
             raise ConfigError(f"token-file: {path} is empty")
         return token
     return environment.get("LLM_BALANCER_TOKEN", "").strip().encode() or None
+
+
+def read_certificate(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """What ``--tls-cert`` and ``--tls-key`` name; both or neither."""
+    if certificate is None or key is None:
+        if certificate is not None:
+            raise ConfigError("tls-key: missing; --tls-cert needs the key of its certificate")
+        if key is not None:
+            raise ConfigError("tls-cert: missing; --tls-key needs its certificate")
+        return None
+    try:
+        return server_context(certificate, key)
+    except CertificateError as error:
+        raise ConfigError(f"{error.option}: {error}") from None
 
 
 def read_file(path: Path, known: Iterable[str]) -> dict[str, Any]:

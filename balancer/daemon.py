@@ -10,11 +10,14 @@ import random
 import signal
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import click
 import uvloop
 
 from balancer import tasks
+from balancer.adapters.embedder.model import PACKAGED_NAME
 from balancer.adapters.embedder.process import Embedder
 from balancer.admission.queue import WaitQueue
 from balancer.cache.keys import KeyRules
@@ -23,25 +26,29 @@ from balancer.config import Config
 from balancer.doors.addresses import is_loopback
 from balancer.doors.admin import AdminDoor
 from balancer.doors.agents import Agents
+from balancer.doors.changes import Changes
 from balancer.doors.classic import ClassicConnection
-from balancer.doors.clients import ClientLimits, Clients
+from balancer.doors.clients import Clients
 from balancer.doors.control import ControlConnection
+from balancer.doors.descriptors import Gate, raise_limit
 from balancer.doors.health import Health
 from balancer.doors.heartbeats import HeartbeatDoor, free_port
 from balancer.doors.http import HttpConnection
 from balancer.doors.listener import Doors, Sniffer
 from balancer.doors.native import NativeConnection
 from balancer.doors.openai import OpenAIDoor
+from balancer.embeddings import OwnEmbeddings
 from balancer.errors import ConfigError
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.ports import Upstream
-from balancer.exchange.timeline import Limits
 from balancer.logs import configure
 from balancer.pool.detector import NATIVE, PROBED
 from balancer.pool.registry import Registry
+from balancer.reloader import Reloader, Reread, Rooms, client_limits, exchange_limits
 from balancer.routing.policies import make_policy
 from balancer.routing.select import Router
+from balancer.telemetry import Telemetry
 from balancer.upstream.classic import ClassicUpstream
 from balancer.upstream.connection import ConnectionPool
 from balancer.upstream.http import HttpUpstream
@@ -55,11 +62,11 @@ BEAT_S = 1.0
 BACKLOG = 1024
 
 
-def run(config: Config) -> int:
-    """Run until a signal ends it; the exit status."""
+def run(config: Config, reread: Reread | None = None) -> int:
+    """Run until a signal ends it; the exit status. ``reread`` reads the settings again when a reload is asked for."""
     configure(level=config.log_level, as_json=config.log_json)
     try:
-        return uvloop.run(Daemon(config).serve())
+        return uvloop.run(Daemon(config, reread).serve())
     except (OSError, ConfigError) as error:
         click.echo(f"llm-balancer: {getattr(error, 'strerror', None) or error}", err=True)
         return 1
@@ -68,8 +75,9 @@ def run(config: Config) -> int:
 class Daemon:
     """One balancer process."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, reread: Reread | None = None) -> None:
         self._config = config
+        self._reread = reread
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._sweeps: list[Callable[[float], object]] = []
@@ -85,19 +93,15 @@ class Daemon:
         connections = ConnectionPool()
         embedder = Embedder(config.cache_model) if config.cache else None
         upstreams: dict[str, Upstream] = {}
+        router = Router(make_policy(config.policy), rng)
         dispatcher = Dispatcher(
             registry=registry,
-            router=Router(make_policy(config.policy), rng),
-            queue=WaitQueue(config.queue_size, config.queue_bytes),
+            router=router,
+            queue=WaitQueue(config.queue_size, config.queue_bytes, lambda tenant: clients.weight_of(tenant)),
             upstreams=upstreams,
             clock=loop,
             unix_time=lambda: int(time.time()),
-            limits=Limits(
-                first_token_s=config.first_token_timeout_s,
-                between_tokens_s=config.token_timeout_s,
-                queue_s=config.queue_timeout_s,
-                request_s=config.request_timeout_s,
-            ),
+            limits=exchange_limits(config),
             cache=_cache_lane(config, embedder, loop),
             default_model=config.default_model,
         )
@@ -116,64 +120,86 @@ class Daemon:
         )
         clients = Clients(
             dispatcher,
-            ClientLimits(write_s=config.write_timeout_s),
+            client_limits(config),
             lambda: f"{rng.getrandbits(96):024x}",
             config.keys,
         )
         classic = ClassicUpstream(registry, loop)
         upstreams |= dict.fromkeys(("native", "upstream"), HttpUpstream(connections)) | {"classic": classic}
-        watch = Watch(registry, connections, loop, agents.apply, PROBED)
+        watch = Watch(registry, connections, loop, agents.apply, dispatcher.pool_changed, PROBED)
+        reloader = Reloader(config, Rooms(dispatcher, router, clients, agents, watch), self._reread, self._settle)
 
-        public = OpenAIDoor(clients, Health(dispatcher, int(time.time())))
-        admin = AdminDoor(dispatcher, agents, clients, installed_version())
-        doors = Doors(
+        own = OwnEmbeddings(embedder, _embedding_model(config), dispatcher, rng) if embedder is not None else None
+        health = Health(dispatcher, int(time.time()))
+        public = OpenAIDoor(clients, health, own)
+        telemetry = Telemetry(
+            dispatcher,
+            agents=agents.counts,
+            connections=lambda: clients.connections,
+            version=installed_version(),
+            tick_s=TICK_S,
+            access_log=config.access_log,
+            as_json=config.log_json,
+            own_models=(own.name,) if own is not None else (),
+        )
+        changes = Changes(registry, watch, reloader.reload)
+        admin = AdminDoor(
+            dispatcher, agents, clients, installed_version(), telemetry.metrics, health=health, changes=changes
+        )
+        self._doors = Doors(
             native=lambda: NativeConnection(clients, lambda: ControlConnection(agents)),
             http=lambda: HttpConnection(clients, public.answer),
-            classic=lambda: ClassicConnection(clients, agents, config.classic_from),
+            classic=lambda: ClassicConnection(clients, agents, self._config.classic_from),
+            first_bytes_s=config.head_timeout_s,
+            tls=config.tls,
+            plain_from_elsewhere=config.insecure,
+            gate=Gate(raise_limit()),
         )
-        self._sweeps += [agents.advance, dispatcher.advance, connections.sweep]
+        self._sweeps += [agents.advance, dispatcher.advance, watch.advance, connections.sweep, telemetry.advance]
         self._twice_a_second += [clients.keep_alive, dispatcher.tell_positions]
         if dispatcher.cache is not None:
             self._sweeps.append(dispatcher.cache.advance)
+        if own is not None:
+            self._sweeps.append(own.advance)
 
-        server = await loop.create_server(lambda: Sniffer(doors), config.host, port, backlog=BACKLOG)
+        server = await loop.create_server(lambda: Sniffer(self._doors), config.host, port, backlog=BACKLOG)
         admin_server = await loop.create_server(
-            lambda: HttpConnection(clients, lambda request, _: admin.answer(request)),
-            config.admin_host,
-            config.admin_port,
+            lambda: HttpConnection(clients, admin.answer), config.admin_host, config.admin_port
         )
         heartbeats = await HeartbeatDoor.open(config.host, port, agents)
         tasks.spawn(heartbeats.run(), name="heartbeats")
         if embedder is not None:
             await embedder.start()
-        for url in config.upstream:
-            await watch.add(url)
+        await reloader.start()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._signalled, signum)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up, reloader, telemetry)
         self._tick(loop, 0)
         gc.freeze()  # what start-up made lives as long as the process: collections need not look at it
         self._say_ready(port, admin_server.sockets[0].getsockname()[1])
 
         await self._stop.wait()
         server.close()
-        await self._drain(dispatcher, clients)
-        admin_server.close()
+        await self._drain([dispatcher, *([own.dispatcher] if own is not None else [])], clients)
         heartbeats.close()
         classic.close()
         connections.close()
         if embedder is not None:
             await embedder.stop()
+        admin_server.close()
         await tasks.cancel_all()
+        telemetry.close()
         log.info("stopped")
         return 0
 
-    async def _drain(self, dispatcher: Dispatcher, clients: Clients) -> None:
+    async def _drain(self, dispatchers: list[Dispatcher], clients: Clients) -> None:
         """Let what runs finish, up to the limit; then end it with an error, never in silence."""
-        dispatcher.stop()
+        for dispatcher in dispatchers:
+            dispatcher.stop()
         clients.drain()
-        log.info("stopping: %d requests under way, up to %g s", dispatcher.active, self._config.drain_timeout_s)
+        log.info("stopping: %d requests under way, up to %g s", _active(dispatchers), self._config.drain_timeout_s)
         deadline = asyncio.get_running_loop().time() + self._config.drain_timeout_s
-        while (dispatcher.active or clients.unsent) and not self._hurry.is_set():
+        while (_active(dispatchers) or clients.unsent) and not self._hurry.is_set():
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 break
@@ -181,9 +207,10 @@ class Daemon:
                 await asyncio.wait_for(self._hurry.wait(), min(left, TICK_S / 5))
             except TimeoutError:
                 pass
-        if dispatcher.active:
-            log.warning("%d requests did not finish in time", dispatcher.active)
-        dispatcher.abort()
+        if _active(dispatchers):
+            log.warning("%d requests did not finish in time", _active(dispatchers))
+        for dispatcher in dispatchers:
+            dispatcher.abort()
         await asyncio.sleep(0)  # let their last lines go out
 
     def _signalled(self, signum: int) -> None:
@@ -192,6 +219,16 @@ class Daemon:
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
+
+    def _hung_up(self, reloader: Reloader, telemetry: Telemetry) -> None:
+        log.info("SIGHUP")
+        telemetry.reopen()
+        tasks.spawn(reloader.on_signal(), name="reload")
+
+    def _settle(self, config: Config) -> None:
+        """What a reload changes beyond the rooms: it holds from the next connection on."""
+        self._config = config
+        self._doors = replace(self._doors, tls=config.tls, first_bytes_s=config.head_timeout_s)
 
     def _tick(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
         """The only periodic timer: every room that has deadlines is told the time."""
@@ -237,6 +274,17 @@ def _ready_line(ready: Mapping[str, object], *, as_json: bool) -> str:
         f"llm-balancer ready on {ready['host']}:{ready['port']} "
         f"(policy {ready['policy']}, cache {ready['cache']}, admin port {ready['admin_port']})"
     )
+
+
+def _active(dispatchers: list[Dispatcher]) -> int:
+    return sum(dispatcher.active for dispatcher in dispatchers)
+
+
+def _embedding_model(config: Config) -> str:
+    """What clients call the embedder's model: a folder by its last name."""
+    name = config.cache_model or PACKAGED_NAME
+    folder = Path(name).expanduser()
+    return folder.name if folder.is_dir() else name
 
 
 def _cache_lane(config: Config, embedder: Embedder | None, loop: asyncio.AbstractEventLoop) -> CacheLane | None:

@@ -11,6 +11,9 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+BACKEND_LOST = "backend_lost"
+"""The code of a backend that the pool has declared dead."""
+
 
 class Source(enum.Enum):
     CLIENT = "client"
@@ -137,7 +140,7 @@ def backend_failed(name: str, why: str, quoted: str = "") -> Failure:
 
 def backend_lost(name: str) -> Failure:
     message = f"backend {name} was lost while it answered"
-    return Failure("backend_lost", message, Source.BACKEND, 502, 1.0, retryable=True)
+    return Failure(BACKEND_LOST, message, Source.BACKEND, 502, 1.0, retryable=True)
 
 
 def backend_timeout(name: str, what: str, after_s: float) -> Failure:

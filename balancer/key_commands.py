@@ -17,7 +17,7 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 
 @click.group()
 def key() -> None:
-    """Add, list and remove clients' keys. A daemon reads the file when it starts."""
+    """Add, list and remove clients' keys. A daemon reads the file when it starts, and at a reload."""
 
 
 def _keys_option(command: Any) -> Any:
@@ -45,7 +45,7 @@ def key_add(name: str, path: Path, weight: float) -> None:
     with _telling():
         made = add_key(path, name, weight)
     click.echo(made)
-    click.echo(f"This is shown once: {path} keeps only its SHA-256. A running balancer must be restarted.", err=True)
+    click.echo(f"This is shown once: {path} keeps only its SHA-256. Tell a running balancer: `reload`.", err=True)
 
 
 @key.command("list")
@@ -75,7 +75,7 @@ def key_remove(name: str, path: Path) -> None:
 
     with _telling():
         remove_key(path, name)
-    click.echo(f"{name} has no key any more; a running balancer must be restarted", err=True)
+    click.echo(f"{name} has no key any more; tell a running balancer: `reload`", err=True)
 
 
 @contextmanager

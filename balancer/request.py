@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):  # made in half the time of a frozen dataclass
     """``body`` is the request in the OpenAI dialect, without what concerns only the balancer."""
 
     id: str
@@ -15,7 +13,7 @@ class Request:
     tenant: str
     """Whose request it is; caches and limits never cross it."""
     endpoint: str
-    """``chat`` or ``completions``: the form of ``body``, and of the events that answer it."""
+    """``chat``, ``completions``, ``embeddings`` or ``responses``: the form of ``body``, and of what answers it."""
     body: dict[str, Any]
     prompt_bytes: int
     """Size of what the backend must read, in bytes."""
@@ -29,3 +27,9 @@ class Request:
     """default | bypass | only | refresh"""
     deadline_s: float | None = None
     """The client's own limit on the whole exchange; ``None`` takes the configured one."""
+    resumable: bool = True
+    """If its backend breaks, another one may go on with the answer; ``False``: the client said no."""
+    first_token_s: float | None = None
+    """The client's own limit on the wait for the first token, within the configured one."""
+    between_tokens_s: float | None = None
+    """And on the wait between two."""

@@ -148,6 +148,9 @@ class RecordingSink:
     def opened(self, opening: Opening) -> None:
         self.openings.append(opening)
 
+    def resumed(self, opening: Opening) -> None:
+        self.openings.append(opening)
+
     def whole(self, body: bytes) -> None:
         self.body = body
 

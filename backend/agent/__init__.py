@@ -6,4 +6,13 @@
 * ``link``        one control connection: registration, lines in and out
 * ``membership``  one balancer, for ever: connect, register, beat, try again
 * ``agent``       all balancers of this backend
+
+For an engine that is not ours (`python -m backend agent`):
+
+* ``fetch``       one small request to it
+* ``describe``    pure: what engines say of themselves
+* ``discovery``   which engine it is, its models, endpoints, slots
+* ``watch``       pure: whether it answers and makes progress, its load for the next beat
+* ``poller``      asks it once a second
+* ``foreign``     puts these together; signals, drain, leave
 """

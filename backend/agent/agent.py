@@ -44,6 +44,11 @@ class Agent:
         for membership in self.memberships:
             membership.drain()
 
+    def register_again(self, identity: Identity) -> None:
+        """Something of this backend has changed: tell every balancer."""
+        for membership in self.memberships:
+            membership.register_again(identity)
+
     async def close(self) -> None:
         """Leave, and end within `LEAVE_S`."""
         for membership in self.memberships:

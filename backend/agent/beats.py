@@ -97,6 +97,6 @@ def beat(load: EngineLoad, sequence: int, *, slots: int, draining: bool) -> Beat
         kv_tokens_total=load.kv_tokens_total,
         tokens_per_s=load.tokens_per_s,
         ms_since_step=load.ms_since_step,
-        ready=not load.stuck,
+        ready=load.ready and not load.stuck,
         draining=draining,
     )

@@ -6,7 +6,6 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from backend.engines.base import EngineInfo
 from balancer.wire.control import Model, Register
 
 ENDPOINTS = ("chat", "completions")
@@ -24,24 +23,26 @@ class Identity:
     slots: int
     weight: float
     version: str
-    info: EngineInfo
+    engine: str
+    models: tuple[Model, ...]
+    abilities: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ENDPOINTS
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def registration(identity: Identity, *, local_address: str, nonce: str) -> Register:
     """The registration for a balancer that is reached from ``local_address`` (this end of the connection)."""
-    info = identity.info
     return Register(
         name=identity.name,
         instance=identity.instance,
         url=identity.url or http_url(local_address, identity.port),
-        models=(Model(info.model, info.max_model_len),),
-        endpoints=ENDPOINTS,
+        models=identity.models,
+        endpoints=identity.endpoints,
         slots=identity.slots,
         nonce=nonce,
-        engine=info.engine,
+        engine=identity.engine,
         version=identity.version,
-        abilities=info.abilities,
+        abilities=identity.abilities,
         weight=identity.weight,
         labels=dict(identity.labels),
     )
@@ -58,3 +59,11 @@ def is_wildcard(host: str) -> bool:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine's own, as it stands there: a name is not looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

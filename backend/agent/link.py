@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from backend.agent.identity import Identity, registration
 from balancer.wire import control
@@ -19,6 +19,12 @@ ANSWER_S = 5.0
 UNSENT_MAX_BYTES = 64 << 10
 """More than this unsent: the balancer stands still; beats that it would read late are left out."""
 
+_HINTS: Final = {
+    "address_not_allowed": "; the balancer dials the registered url itself: its host must be the address this agent"
+    " comes from, or lie in the balancer's --backends-from",
+    "bad_url": "; the balancer must be able to resolve and dial the registered url",
+}
+
 T = TypeVar("T")
 
 
@@ -26,7 +32,7 @@ class Refusal(Exception):
     """The balancer will not have us, or not now."""
 
     def __init__(self, refused: control.Refused) -> None:
-        super().__init__(f"{refused.message} ({refused.code})")
+        super().__init__(f"{refused.message} ({refused.code}){_HINTS.get(refused.code, '')}")
         self.retry_after_s = refused.retry_after_s
 
 

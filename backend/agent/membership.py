@@ -50,6 +50,8 @@ class Membership:
         self._reconnect = Backoff(RECONNECT_FIRST_S, RECONNECT_CAP_S, rng)
         self._refused = Backoff(REFUSED_FIRST_S, REFUSED_CAP_S, rng)
         self._link: ControlLink | None = None
+        self._former: ControlLink | None = None
+        self._renewing = False
         self._draining = False
         self._drained_by_balancer = False
         self._udp_blocked = False
@@ -65,6 +67,8 @@ class Membership:
         while True:
             try:
                 await self._once()
+                if self._renewing:
+                    continue
                 wait_s, why = self._reconnect.next_s(), "the connection ended"
             except Refusal as refusal:
                 wait_s, why = refusal.retry_after_s or self._refused.next_s(), f"refused: {refusal}"
@@ -84,11 +88,30 @@ class Membership:
         if self._link is not None:
             self._link.send("leave", {})
 
+    def register_again(self, identity: Identity) -> None:
+        """Tell this from now on; what runs goes on, since the new registration takes the old one's place."""
+        self._identity = identity
+        self._renewing = self._link is not None
+
+    async def _register(self) -> tuple[ControlLink, LeaseKey]:
+        """A new connection with a lease. The former one is open until then: its end would be a leave."""
+        self._renewing = False
+        try:
+            link = await ControlLink.open(self._host, self._port)
+            try:
+                return link, await link.register(self._identity, self._token)
+            except BaseException:
+                link.close()
+                raise
+        finally:
+            if self._former is not None:
+                self._former.close()
+                self._former = None
+
     async def _once(self) -> None:
         """One connection, from dial to end."""
-        link = await ControlLink.open(self._host, self._port)
+        link, lease_key = await self._register()
         try:
-            lease_key = await link.register(self._identity, self._token)
             self._link = link
             self._drained_by_balancer = self._udp_blocked = False
             self._refused.reset()
@@ -101,7 +124,10 @@ class Membership:
         finally:
             self._link = None
             self.registered.clear()
-            link.close()
+            if self._renewing:
+                self._former = link
+            else:
+                link.close()
 
     async def _hold(self, link: ControlLink, lease_key: LeaseKey) -> None:
         """Beat until the connection ends or the balancer is heard no more."""
@@ -110,7 +136,7 @@ class Membership:
         lines = spawn(self._read_lines(link, plan, lease_key), name=f"control {self.balancer}")
         acks = spawn(self._read_acks(udp, plan, lease_key), name=f"acks {self.balancer}")
         try:
-            while not lines.done() and not plan.lost:
+            while not (lines.done() or plan.lost or self._renewing):
                 due = plan.due(time.monotonic())
                 if due is not None:
                     if due.control is not None:

@@ -16,6 +16,8 @@ FinishReason = Literal["stop", "length", "cancelled"]
 
 TOKEN_IDS: Final = "token_ids"
 """Ability: prompts may be token ids, and `return_token_ids` is answered."""
+CONTINUE_FROM: Final = "continue_from"
+"""Ability: an answer that another engine began is continued where it broke off, as that engine would have."""
 CONTINUE_FINAL_MESSAGE: Final = "continue_final_message"
 """Ability: a partial assistant message at the end of a conversation is continued, not answered."""
 
@@ -76,15 +78,29 @@ class Sampling:
     """Go on to ``max_tokens`` whatever the model says: for benchmarks."""
 
 
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    """What an answer's reader has of it already: the beginning of an answer to be gone on with.
+
+    ``token_ids`` are those that made ``text``, in this model's tokenizer; none where they are not known.
+    """
+
+    text: str = ""
+    token_ids: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
+    """``sampling.max_tokens`` counts what is still to be made, behind ``so_far``."""
+
     prompt: Prompt
     sampling: Sampling = Sampling()
+    so_far: SoFar = SoFar()
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens read and made; the end-of-text token counts as made."""
+    """Tokens read and made; the end-of-text token counts as made, and so does what was said before (`SoFar`)."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -148,6 +164,8 @@ class EngineLoad:
     tokens_per_s: float = 0.0
     ms_since_step: int = 0
     """Since the engine last made progress; 0 while it has nothing to do."""
+    ready: bool = True
+    """Whether it takes work at all: a foreign engine may be gone while its agent lives."""
 
     @property
     def stuck(self) -> bool:

@@ -3,6 +3,7 @@
 The answer is the last user's text (chat) or the prompt (completions); with ``ignore_eos`` it goes round until
 ``max_tokens``, which makes answers as long as a test likes. A token is a word with the white space before it, its id
 is the CRC-32 of that. All requests step together, as they do in a batch: one timer, whatever the number of requests.
+An answer that was begun elsewhere goes on behind its text; token ids are not needed for that.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import re
 import time
 import zlib
 from collections.abc import Iterator
-from itertools import cycle
+from itertools import chain, cycle
 
 from backend.engines.base import (
     CONTINUE_FINAL_MESSAGE,
+    CONTINUE_FROM,
     ChatPrompt,
     EngineInfo,
     EngineLoad,
@@ -40,7 +42,7 @@ class EchoEngine:
     def __init__(
         self, *, model: str = "echo", slots: int = 4, delay_ms: float = 0.0, max_model_len: int = 8192
     ) -> None:
-        self._info = EngineInfo("echo", model, max_model_len, (CONTINUE_FINAL_MESSAGE,))
+        self._info = EngineInfo("echo", model, max_model_len, (CONTINUE_FROM, CONTINUE_FINAL_MESSAGE))
         self._slots = slots
         self._delay_s = delay_ms / 1000
         self._running: list[EchoGeneration] = []
@@ -68,7 +70,7 @@ class EchoEngine:
         now = time.monotonic()
         return EngineLoad(
             running=len(running),
-            prefill_tokens_running=sum(g.prompt_tokens for g in running if not g.completion_tokens),
+            prefill_tokens_running=sum(g.prompt_tokens for g in running if not g.is_started),
             kv_tokens_used=sum(g.prompt_tokens + g.completion_tokens for g in running),
             kv_tokens_total=self._slots * self._info.max_model_len,
             tokens_per_s=self._rate.per_s(now),
@@ -101,8 +103,9 @@ class EchoGeneration:
 
     def __init__(self, request: GenerationRequest, sink: Sink, max_model_len: int) -> None:
         self.completion_tokens = 0
+        self.is_started = False
         self._sink = sink
-        self._stops = StopScanner(request.sampling.stop)
+        self._stops = StopScanner(request.sampling.stop, request.so_far.text)
         self._cancelled = False
         self._error: BackendError | None = None
         self._prompt_ids: tuple[int, ...] | None = ()
@@ -117,15 +120,31 @@ class EchoGeneration:
         sampling = request.sampling
         whole, answer, said = _texts(request.prompt)
         self._prompt_ids = tuple(map(_token_id, _TOKEN.findall(whole)))
-        room = max_model_len - self.prompt_tokens
-        if room < 1:
-            raise PromptTooLong(f"the prompt has {self.prompt_tokens} tokens, the context is {max_model_len}")
         words = _TOKEN.findall(answer)
         if sampling.ignore_eos and words:
             self._words = cycle([words[0] if words[0][0].isspace() else f" {words[0]}", *words[1:]])
         else:
             self._words = iter(_TOKEN.findall(answer[len(said) :] if answer.startswith(said) else answer))
-        self._limit = min(room, room if sampling.max_tokens is None else sampling.max_tokens)
+        self._skip(request.so_far.text)
+        room = max_model_len - self.prompt_tokens - self.completion_tokens
+        if room < 1:
+            used = self.prompt_tokens + self.completion_tokens
+            raise PromptTooLong(f"the prompt has {used} tokens, the context is {max_model_len}", param="prompt")
+        self._limit = self.completion_tokens + min(room, room if sampling.max_tokens is None else sampling.max_tokens)
+
+    def _skip(self, said: str) -> None:
+        """Go on behind what was said; in the middle of a word its rest comes first."""
+        at = 0
+        while at < len(said):
+            word = next(self._words, "")
+            part = said[at : at + len(word)]
+            if not part or not word.startswith(part):
+                raise InvalidRequest("the answer does not begin like this", param="continue_from")
+            at += len(part)
+            if part == word:
+                self.completion_tokens += 1
+            else:
+                self._words = chain([word[len(part) :]], self._words)
 
     @property
     def prompt_tokens(self) -> int:
@@ -139,7 +158,8 @@ class EchoGeneration:
         if self._error is not None:
             self._sink.failed(self._error)
             return False
-        if not self.completion_tokens and not self._cancelled:
+        if not self.is_started and not self._cancelled:
+            self.is_started = True
             self._sink.started(self._prompt_ids or ())
         if self._cancelled:
             return self._finish("cancelled")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.engines.base import ChatPrompt, Prompt, TextPrompt, TokensPrompt
+from backend.engines.base import ChatPrompt, Prompt, SoFar, TextPrompt, TokensPrompt
+from backend.engines.detokenize import Detokenizer
 from backend.errors import InvalidRequest, PromptTooLong
 
 
@@ -20,7 +21,7 @@ class PromptEncoder:
     def encode(self, prompt: Prompt) -> tuple[int, ...]:
         """At least one token, and room for one more in the context. Raises `InvalidRequest`, `PromptTooLong`."""
         if isinstance(prompt, TokensPrompt):
-            ids = self._checked(prompt.token_ids)
+            ids = self._checked(prompt.token_ids, "prompt")
         elif isinstance(prompt, TextPrompt):
             ids = self._encoded(prompt.text, special=True)
         elif getattr(self._tokenizer, "chat_template", None):
@@ -30,13 +31,32 @@ class PromptEncoder:
         if not ids:
             ids = self._beginning()
         if len(ids) >= self._max_model_len:
-            raise self._too_long(f"{len(ids)}")
+            raise self._too_long(f"has {len(ids)}")
+        return ids
+
+    def encode_with_answer(self, prompt: Prompt, so_far: SoFar) -> tuple[tuple[int, ...], SoFar, Detokenizer]:
+        """Prompt and answer so far, the latter by its token ids, and what turns the tokens behind it into text.
+
+        Ids that do not make the text are not believed: the text was read by somebody, and is encoded instead.
+        Raises as `encode` does; room for one more token is left behind both.
+        """
+        prompt_ids = self.encode(prompt)
+        ids = self._fitting(prompt_ids, self._checked(so_far.token_ids, "continue_from"))
+        detokenizer = Detokenizer(self._tokenizer, prompt_ids)
+        if not detokenizer.resume(ids, so_far.text):
+            ids = self._fitting(prompt_ids, self._encoded(so_far.text, special=False))
+            detokenizer = Detokenizer(self._tokenizer, prompt_ids + ids)
+        return prompt_ids, SoFar(so_far.text, ids), detokenizer
+
+    def _fitting(self, prompt_ids: tuple[int, ...], ids: tuple[int, ...]) -> tuple[int, ...]:
+        if len(prompt_ids) + len(ids) >= self._max_model_len:
+            raise self._too_long(f"and the answer so far have {len(prompt_ids) + len(ids)}", "continue_from")
         return ids
 
     def _encoded(self, text: str, *, special: bool) -> tuple[int, ...]:
         # So long a text can't fit; encoding it would only make others wait.
         if len(text) > self._max_model_len * self._token_chars_max:
-            raise self._too_long(f"more than {len(text) // self._token_chars_max}")
+            raise self._too_long(f"has more than {len(text) // self._token_chars_max}")
         return tuple(self._tokenizer.encode(text, add_special_tokens=special))
 
     def _rendered(self, prompt: ChatPrompt) -> str:
@@ -52,9 +72,9 @@ class PromptEncoder:
             raise InvalidRequest(f"the model's chat template refuses this: {error}", param="messages") from None
         return text
 
-    def _checked(self, token_ids: tuple[int, ...]) -> tuple[int, ...]:
+    def _checked(self, token_ids: tuple[int, ...], param: str) -> tuple[int, ...]:
         if not all(0 <= token < self._vocabulary for token in token_ids):
-            raise InvalidRequest(f"token ids go from 0 to {self._vocabulary - 1}", param="prompt")
+            raise InvalidRequest(f"token ids go from 0 to {self._vocabulary - 1}", param=param)
         return token_ids
 
     def _beginning(self) -> tuple[int, ...]:
@@ -64,9 +84,9 @@ class PromptEncoder:
                 return (token,)
         raise InvalidRequest("the prompt has no tokens", param="prompt")
 
-    def _too_long(self, tokens: str) -> PromptTooLong:
+    def _too_long(self, has_tokens: str, param: str = "prompt") -> PromptTooLong:
         return PromptTooLong(
-            f"the prompt has {tokens} tokens; the context of this model is {self._max_model_len} tokens, "
+            f"the prompt {has_tokens} tokens; the context of this model is {self._max_model_len} tokens, "
             "prompt and answer together",
-            param="prompt",
+            param=param,
         )

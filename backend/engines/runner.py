@@ -24,6 +24,8 @@ ROWS_STEP: Final = 4
 and round differently, so a sequence would not get the same bits alone as in company."""
 PREFILL_CHUNK: Final = 512
 """Prompt tokens of one forward pass. Always cut at the same places, so that company changes nothing."""
+REPLAY_CHUNK: Final = 16
+"""Tokens of one forward pass in `Runner.replay`; each reads a copy of the sequence's keys and values."""
 _TOLERANCE: Final = 2e-2
 
 
@@ -46,6 +48,13 @@ class Runner(Protocol):
 
     def prefill(self, row: Row, token_ids: Sequence[int]) -> torch.Tensor:
         """One chunk of one prompt, another's only after `join`. Logits (vocabulary) after its last token."""
+
+    def replay(self, row: Row, token_ids: Sequence[int]) -> torch.Tensor:
+        """Up to `REPLAY_CHUNK` tokens of an answer that was made elsewhere, after its prompt and before `join`.
+
+        To the bit what `decode` would have left and returned, had it been given them one by one: a prefill of them
+        rounds differently, enough to turn a close choice between two tokens.
+        """
 
     def join(self, row: Row) -> None:
         """The prompt is through: take part in `decode`."""
@@ -81,6 +90,19 @@ class SlotRunner:
         ids = torch.tensor([token_ids], device=self._device)
         self._prompt.placement = Placement(min(round_up(end), self._prompt.capacity), begin)
         return self._forward(self._prompt, ids, positions)[0]
+
+    def replay(self, row: Row, token_ids: Sequence[int]) -> torch.Tensor:
+        import torch
+
+        begin, end = row.length, row.length + len(token_ids)
+        self._prompt.reserve(end)
+        fill = -len(token_ids) % ROWS_STEP  # the last token again, which writes the same to the same place
+        positions = torch.tensor([*range(begin, end), *[end - 1] * fill], device=self._device)
+        ids = torch.tensor([*token_ids, *[token_ids[-1]] * fill], device=self._device)[:, None]
+        row.length = end
+        length = min(round_up(end), self._prompt.capacity)
+        self._prompt.placement = Placement(length, rows=torch.zeros_like(positions), positions=positions, shared=True)
+        return self._forward(self._prompt, ids, positions[:, None])[len(token_ids) - 1]
 
     def join(self, row: Row) -> None:
         row.index = len(self._joined)
@@ -152,6 +174,9 @@ class SoloRunner:
 
     def prefill(self, row: Row, token_ids: Sequence[int]) -> torch.Tensor:
         return self._forward(row, token_ids)
+
+    def replay(self, row: Row, token_ids: Sequence[int]) -> torch.Tensor:
+        return [self._forward(row, [token]) for token in token_ids][-1]
 
     def join(self, row: Row) -> None:
         row.index = self._joined

@@ -25,7 +25,8 @@ class Sampler:
 
     __slots__ = ("_made", "_prompt_ids", "_random", "last_token", "sampling", "temperature", "top_k", "top_p")
 
-    def __init__(self, sampling: Sampling, prompt_ids: Sequence[int]) -> None:
+    def __init__(self, sampling: Sampling, prompt_ids: Sequence[int], so_far_ids: Sequence[int] = ()) -> None:
+        """``so_far_ids`` were drawn before, elsewhere, with the same seed."""
         self.sampling = sampling
         self.temperature = 1.0 if sampling.temperature is None else sampling.temperature
         self.top_p = 1.0 if sampling.top_p is None else sampling.top_p
@@ -34,6 +35,9 @@ class Sampler:
         self._random = Random(sampling.seed)
         self._prompt_ids = tuple(set(prompt_ids)) if self._repetition_penalty != 1.0 else ()
         self._made: Counter[int] = Counter()
+        for token_id in so_far_ids:
+            self._random.random()
+            self.drew(token_id)
 
     @property
     def _repetition_penalty(self) -> float:

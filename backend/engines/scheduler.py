@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from backend.engines.base import Piece
-from backend.engines.runner import PREFILL_CHUNK, Runner
+from backend.engines.runner import PREFILL_CHUNK, REPLAY_CHUNK, Runner
 from backend.engines.sampling import sample
 from backend.engines.sequence import Sequence
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PREFILL_BUDGET: Final = PREFILL_CHUNK
 """Prompt tokens of one step: what running answers wait for when another joins."""
+REPLAY_COST: Final = 4
+"""A replayed token takes as long as so many prompt tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,17 @@ class Scheduler:
                     return through
                 self._prefilling = self._waiting.popleft()
             sequence = self._prefilling
-            begin = sequence.row.length
-            chunk = sequence.prompt_ids[begin : begin + PREFILL_CHUNK]
-            if len(chunk) > budget:
+            begin, prompt_tokens = sequence.row.length, len(sequence.prompt_ids)
+            replaying = begin >= prompt_tokens
+            if replaying:
+                chunk = sequence.so_far_ids[begin - prompt_tokens :][:REPLAY_CHUNK]
+            else:
+                chunk = sequence.prompt_ids[begin : begin + PREFILL_CHUNK]
+            cost = len(chunk) * (REPLAY_COST if replaying else 1)
+            if cost > budget:
                 return through  # chunks are never cut shorter: other shapes would round differently
-            budget -= len(chunk)
-            logits = self._runner.prefill(sequence.row, chunk)
+            budget -= cost
+            logits = (self._runner.replay if replaying else self._runner.prefill)(sequence.row, chunk)
             if not sequence.prefill_left:
                 self._runner.join(sequence.row)
                 self._joined.append(sequence)

@@ -23,6 +23,7 @@ class Placement:
     """Where the next forward pass writes and how much it reads.
 
     Either one token a row, that of row i at index ``positions[i]``, or a run of tokens of one row from ``begin`` on.
+    With ``shared`` the rows of the pass are tokens of one sequence: all write to and read from the cache's row 0.
     """
 
     length: int
@@ -30,6 +31,7 @@ class Placement:
     begin: int = 0
     rows: torch.Tensor | None = None
     positions: torch.Tensor | None = None
+    shared: bool = False
 
 
 class SlotCache:
@@ -96,6 +98,8 @@ class SlotLayer:
             end = placement.begin + key_states.shape[2]
             self.keys[:count, :, placement.begin : end] = key_states
             self.values[:count, :, placement.begin : end] = value_states
+        if placement.shared:
+            return _repeated(self.keys, count, placement.length), _repeated(self.values, count, placement.length)
         return self.keys[:count, :, : placement.length], self.values[:count, :, : placement.length]
 
     def copy_row(self, source: SlotLayer, source_row: int, row: int, length: int) -> None:
@@ -127,6 +131,11 @@ class SlotLayer:
     def _buffer(self, like: torch.Tensor) -> torch.Tensor:
         """Zeros, since what is masked is multiplied by 0 and must not be NaN."""
         return like.new_zeros((self._rows, like.shape[1], self._cache.capacity, like.shape[3]))
+
+
+def _repeated(buffer: torch.Tensor, count: int, length: int) -> torch.Tensor:
+    # Copied: over a view that repeats itself the matrix product takes another path and rounds differently.
+    return buffer[:1, :, :length].expand(count, -1, -1, -1).contiguous()
 
 
 def round_up(length: int) -> int:

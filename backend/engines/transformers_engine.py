@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from backend.engines.base import (
     CONTINUE_FINAL_MESSAGE,
+    CONTINUE_FROM,
     TOKEN_IDS,
     EngineInfo,
     EngineLoad,
@@ -159,7 +160,7 @@ class TransformersEngine:
         except BaseException as error:
             self._loop.call_soon_threadsafe(loaded.set_exception, error)
             return
-        abilities = (TOKEN_IDS, CONTINUE_FINAL_MESSAGE)
+        abilities = (TOKEN_IDS, CONTINUE_FROM, CONTINUE_FINAL_MESSAGE)
         info = EngineInfo("transformers", self._name, model.max_model_len, abilities)
         self._loop.call_soon_threadsafe(loaded.set_result, info)
         closing = False
@@ -242,13 +243,14 @@ class Worker:
             emissions.append((job, sequence.prompt_ids))
 
     def _sequence(self, request: GenerationRequest) -> Sequence:
-        prompt_ids = self._encoder.encode(request.prompt)
+        prompt_ids, so_far, detokenizer = self._encoder.encode_with_answer(request.prompt, request.so_far)
         return Sequence(
             prompt_ids,
             _with_defaults(request.sampling, self._loaded.sampling_defaults),
-            tokenizer=self._loaded.tokenizer,
+            detokenizer=detokenizer,
             eos_ids=self._loaded.eos_ids,
-            room=self._loaded.max_model_len - len(prompt_ids),
+            room=self._loaded.max_model_len - len(prompt_ids) - len(so_far.token_ids),
+            so_far=so_far,
         )
 
     def _new_scheduler(self) -> Scheduler:

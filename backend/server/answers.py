@@ -27,36 +27,40 @@ class AnswerHead:
         self._chat = endpoint == CHAT
         self._fields: dict[str, Any] = {"id": id, "created": created, "model": model}
 
-    def body(self, text: str, token_ids: Sequence[int], last: Piece, prompt_ids: Sequence[int] | None) -> bytes:
-        """The whole answer of a request that did not stream; token ids are told where ``prompt_ids`` is given."""
+    def body(self, text: str, token_ids: Sequence[int] | None, last: Piece, prompt_ids: Sequence[int] | None) -> bytes:
+        """The whole answer of a request that did not stream; token ids of answer and prompt where they are given."""
         choice: dict[str, Any] = {"index": 0, "finish_reason": last.finish_reason, "logprobs": None}
         if self._chat:
             choice["message"] = {"role": "assistant", "content": text}
         else:
             choice["text"] = text
         body = {**self._fields, "object": "chat.completion" if self._chat else "text_completion", "choices": [choice]}
-        if prompt_ids is not None:
+        if token_ids is not None:
             choice["token_ids"] = token_ids
+        if prompt_ids is not None:
             (body if self._chat else choice)["prompt_token_ids"] = prompt_ids
         if last.usage is not None:
             body["usage"] = usage_fields(last.usage)
         return _encode(body)
 
-    def events(self, prompt_ids: Sequence[int] | None) -> EventWriter:
-        """For a request that streams; with ``prompt_ids`` the first event tells them and all tell token ids."""
+    def events(self, prompt_ids: Sequence[int] | None, *, token_ids: bool) -> EventWriter:
+        """For a request that streams; the first event tells ``prompt_ids``, all others their pieces' if asked to."""
         kind = "chat.completion.chunk" if self._chat else "text_completion"
-        return EventWriter({**self._fields, "object": kind}, self._chat, prompt_ids)
+        return EventWriter({**self._fields, "object": kind}, self._chat, prompt_ids, token_ids=token_ids)
 
 
 class EventWriter:
     """The events of one stream."""
 
-    __slots__ = ("_after", "_before", "_chat", "_fields", "_prompt_ids")
+    __slots__ = ("_after", "_before", "_chat", "_fields", "_prompt_ids", "_tells_ids")
 
-    def __init__(self, fields: dict[str, Any], chat: bool, prompt_ids: Sequence[int] | None) -> None:
+    def __init__(
+        self, fields: dict[str, Any], chat: bool, prompt_ids: Sequence[int] | None, *, token_ids: bool
+    ) -> None:
         self._fields = fields
         self._chat = chat
         self._prompt_ids = prompt_ids
+        self._tells_ids = token_ids
         choice = b'{"index":0,"delta":{"content":' if chat else b'{"index":0,"text":'
         self._before = b"data: " + _encode(fields)[:-1] + b',"choices":[' + choice
         self._after = (b"}" if chat else b"") + b',"logprobs":null,"finish_reason":null'
@@ -74,7 +78,7 @@ class EventWriter:
 
     def text(self, piece: Piece) -> bytes:
         """A piece of the answer."""
-        ids = b"" if self._prompt_ids is None else b',"token_ids":' + _encode(piece.token_ids)
+        ids = b',"token_ids":' + _encode(piece.token_ids) if self._tells_ids else b""
         return b"".join((self._before, _encode(piece.text), self._after, ids, b"}]}\n\n"))
 
     def last(self, piece: Piece, *, include_usage: bool) -> bytes:
@@ -84,7 +88,7 @@ class EventWriter:
             choice["delta"] = {"content": piece.text} if piece.text else {}
         else:
             choice["text"] = piece.text
-        if self._prompt_ids is not None:
+        if self._tells_ids:
             choice["token_ids"] = piece.token_ids
         parts = [event(_encode({**self._fields, "choices": [choice]}))]
         if include_usage and piece.usage is not None:

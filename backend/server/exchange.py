@@ -53,7 +53,7 @@ class Exchange:
             self._generation.cancel()
 
     def started(self, prompt_token_ids: Sequence[int]) -> None:
-        if self._asked.return_token_ids:
+        if self._asked.return_prompt_token_ids:
             self._prompt_ids = prompt_token_ids
 
     def piece(self, piece: Piece) -> None:
@@ -80,7 +80,7 @@ class Exchange:
     def _stream(self, piece: Piece) -> None:
         head = b""
         if self._events is None:
-            self._events = self._head.events(self._prompt_ids)
+            self._events = self._head.events(self._prompt_ids, token_ids=self._asked.return_token_ids)
             head = response_head(200, _STREAM_HEADERS, length=None)
             first = self._events.first()
         else:
@@ -95,7 +95,8 @@ class Exchange:
         self._texts.append(piece.text)
         self._token_ids.extend(piece.token_ids)
         if piece.finish_reason is not None:
-            self._finish(response(200, self._head.body("".join(self._texts), self._token_ids, piece, self._prompt_ids)))
+            ids = self._token_ids if self._asked.return_token_ids else None
+            self._finish(response(200, self._head.body("".join(self._texts), ids, piece, self._prompt_ids)))
 
     def _finish(self, data: bytes) -> None:
         self._release(self)

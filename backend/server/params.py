@@ -9,11 +9,20 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
-from backend.engines.base import ChatPrompt, GenerationRequest, Message, Prompt, Sampling, TextPrompt, TokensPrompt
+from backend.engines.base import (
+    ChatPrompt,
+    GenerationRequest,
+    Message,
+    Prompt,
+    Sampling,
+    SoFar,
+    TextPrompt,
+    TokensPrompt,
+)
 from backend.engines.stops import STOP_MAX_CHARS, STOPS_MAX
 from backend.errors import InvalidRequest
 
@@ -33,6 +42,8 @@ class Asked:
     stream: bool
     include_usage: bool
     return_token_ids: bool
+    """Of what is made."""
+    return_prompt_token_ids: bool
 
 
 class _StreamOptions(msgspec.Struct):
@@ -47,6 +58,11 @@ class _Part(msgspec.Struct):
 class _Message(msgspec.Struct):
     role: str
     content: str | list[_Part] | None = None
+
+
+class _ContinueFrom(msgspec.Struct):
+    text: str
+    token_ids: list[int] | None = None
 
 
 class _Common(msgspec.Struct, kw_only=True):
@@ -66,7 +82,8 @@ class _Common(msgspec.Struct, kw_only=True):
     n: int | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    return_token_ids: bool | None = None
+    return_token_ids: bool | Literal["continue"] | None = None
+    continue_from: _ContinueFrom | None = None
 
 
 class _Chat(_Common, kw_only=True):
@@ -144,11 +161,16 @@ def _asked(endpoint: str, fields: _Common, prompt: Prompt) -> Asked:
     return Asked(
         endpoint=endpoint,
         model=fields.model or None,
-        request=GenerationRequest(prompt=prompt, sampling=_sampling(fields)),
+        request=GenerationRequest(prompt=prompt, sampling=_sampling(fields), so_far=_so_far(fields.continue_from)),
         stream=bool(fields.stream),
         include_usage=bool(fields.stream_options and fields.stream_options.include_usage),
         return_token_ids=bool(fields.return_token_ids),
+        return_prompt_token_ids=fields.return_token_ids is True,
     )
+
+
+def _so_far(given: _ContinueFrom | None) -> SoFar:
+    return SoFar() if given is None else SoFar(given.text, tuple(given.token_ids or ()))
 
 
 def _sampling(fields: _Common) -> Sampling:

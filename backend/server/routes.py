@@ -11,7 +11,7 @@ from backend.engines.base import EngineInfo
 from backend.errors import MethodNotAllowed, NotFound
 from backend.server.params import Asked, read_chat, read_completions
 from balancer.wire.http1 import HttpRequest, response
-from balancer.wire.openai import models_body
+from balancer.wire.model_list import models_body
 
 READERS: Final[dict[str, Callable[[bytes], Asked]]] = {
     "/v1/chat/completions": read_chat,

@@ -1,6 +1,7 @@
 """Who may come in, who waits, who is refused. Pure.
 
-* ``keys``    which tenant a client's key names
-* ``models``  which model a request means
-* ``queue``   the bounded queue of requests that no backend has a slot for yet
+* ``keys``      which tenant a client's key names
+* ``models``    which model a request means
+* ``queue``     the bounded queue of requests that no backend has a slot for yet
+* ``fairness``  whose turn it is in it
 """

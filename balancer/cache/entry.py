@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from balancer.cache.keys import CacheKeys
 
@@ -13,12 +12,11 @@ ENTRY_OVERHEAD_BYTES: Final = 700
 """What an entry costs beside its two texts and its vector: objects, hash tables, LRU order (measured, rounded up)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A complete answer in plain text. Times are monotonic seconds."""
 
-    id: str
-    """32 hex digits, the exact key: the same question gets the same id again."""
+    key: bytes
+    """The exact one."""
     tenant: str
     model: str
     """The model as the request named it (resolved)."""
@@ -37,6 +35,11 @@ class Entry:
     expires_at: float
     size_bytes: int
     """Without its vector."""
+
+    @property
+    def id(self) -> str:
+        """32 hex digits: the same question gets the same id again."""
+        return self.key.hex()
 
     def fits(self, max_tokens: int | None) -> bool:
         """Whether the answer keeps a limit on completion tokens; one of unknown length keeps only its own or more."""
@@ -65,19 +68,20 @@ def entry_for(
     """The entry for an answer; :class:`ValueError` for a request that is not cached (``keys.exact`` is ``None``)."""
     if keys.exact is None:
         raise ValueError(f"this request is not cached: {keys.skip}")
+    size_bytes = sys.getsizeof(text) + sys.getsizeof(keys.text) + ENTRY_OVERHEAD_BYTES
     return Entry(
-        id=keys.exact.hex(),
-        tenant=keys.tenant,
-        model=keys.model,
-        question=keys.text,
-        text=text,
-        finish_reason=finish_reason,
-        answered_by=answered_by,
-        backend=backend,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens,
-        max_tokens=keys.max_tokens,
-        created=now,
-        expires_at=now + ttl_s,
-        size_bytes=sys.getsizeof(text) + sys.getsizeof(keys.text) + ENTRY_OVERHEAD_BYTES,
+        keys.exact,
+        keys.tenant,
+        keys.model,
+        keys.text,
+        text,
+        finish_reason,
+        answered_by,
+        backend,
+        prompt_tokens,
+        completion_tokens,
+        keys.max_tokens,
+        now,
+        now + ttl_s,
+        size_bytes,
     )

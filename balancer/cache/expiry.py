@@ -30,6 +30,10 @@ class ExpiryHeap:
         if expires_at < math.inf:
             heapq.heappush(self._heap, (expires_at, key))
 
+    def is_due(self, now: float) -> bool:
+        """Whether `due` would give anything."""
+        return bool(self._heap) and self._heap[0][0] <= now
+
     def due(self, now: float, limit: int) -> Iterator[tuple[float, bytes]]:
         """Take out up to ``limit`` pairs whose time has come."""
         while limit > 0 and self._heap and self._heap[0][0] <= now:

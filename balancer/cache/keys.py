@@ -33,6 +33,7 @@ questions to a model with a chat template. A native ``prompt`` resolved to chat 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -50,10 +51,17 @@ _TOKEN_LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _REPLACED: Final = frozenset({"model"})
 _WITH_USER: Final = NEVER_IN_KEY | _REPLACED
 _WITHOUT_USER: Final = _WITH_USER | {"user"}
-_EXACT_ONLY_FIELDS: Final = ("tools", "functions", "echo")
+_EXACT_ONLY_FIELDS: Final = frozenset({"tools", "functions", "echo"})
 _ONE_ANSWER_FIELDS: Final = ("n", "best_of")
+_NEVER_FIELDS: Final = frozenset({"temperature", "logprobs", "top_logprobs", *_ONE_ANSWER_FIELDS})
+"""One of these must be there for a request not to be cached at all."""
 
 _encoder: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
+
+
+def encode_sorted(value: object) -> bytes:
+    """Any JSON value as bytes: equal values as equal bytes, different ones as different."""
+    return _encoder.encode(value).encode("ascii")
 
 
 class KeyRules(NamedTuple):
@@ -99,11 +107,13 @@ def derive(
     epoch: int = 0,
     embedder_id: str | None = None,
     rules: KeyRules = KeyRules(),  # noqa: B008 - immutable
+    encode: Callable[[object], bytes] = encode_sorted,
 ) -> CacheKeys:
     """The keys of one request; hashed once, never raises on decoded JSON, never changes ``body``.
 
     ``model`` is the resolved name and stands in place of the body's own; ``endpoint`` the one the request was
     resolved to (``"chat"``, ``"completions"``). A new ``epoch`` forgets all. ``embedder_id`` ``None``: no near tier.
+    ``encode`` does what `encode_sorted` does, faster; it may raise `ValueError` or `TypeError` where that would not.
     """
     skip = _never_cached(body, rules)
     if skip is not None:
@@ -115,7 +125,7 @@ def derive(
     if isinstance(question, str):
         return CacheKeys(tenant, model, None, None, "", None, question, question)
     try:
-        base = _hash(_encoder.encode([epoch, tenant, model, endpoint, question.place, question.rest]).encode("ascii"))
+        base = _hash(encode([epoch, tenant, model, endpoint, question.place, question.rest]))
     except (ValueError, TypeError, RecursionError):  # an integer of 5,000 digits, depth 10^5, not JSON at all
         return CacheKeys(tenant, model, None, None, "", None, "unkeyable", "unkeyable")
     text = question.text
@@ -129,6 +139,8 @@ def derive(
 
 def _never_cached(body: dict[str, Any], rules: KeyRules) -> str | None:
     """Why a request is not cached at all, by its fields other than the question; ``None`` where it is."""
+    if _NEVER_FIELDS.isdisjoint(body):
+        return None
     if _too_warm(body, rules) and type(body.get("seed")) is not int:
         return "temperature"
     for name in _ONE_ANSWER_FIELDS:
@@ -153,9 +165,10 @@ def _never_near(body: dict[str, Any], text: str | None, embedder_id: str | None,
     """Why only the exact tier may answer; ``None`` where a near match may too."""
     if text is None:
         return "not_one_text"
-    for name in _EXACT_ONLY_FIELDS:
-        if body.get(name):
-            return name
+    if not _EXACT_ONLY_FIELDS.isdisjoint(body):
+        for name in sorted(_EXACT_ONLY_FIELDS):
+            if body.get(name):
+                return name
     if _too_warm(body, rules):
         return "temperature"
     if len(text) > NEAR_TEXT_MAX_CHARS:
@@ -171,12 +184,14 @@ def _take_token_limit(rest: dict[str, Any]) -> int | None:
     """Take the limits on the answer's length out of ``rest``; what is no limit stays and is part of the key."""
     limit: int | None = None
     for name in _TOKEN_LIMITS:
-        value = rest.get(name)
+        if name not in rest:
+            continue
+        value = rest[name]
         if type(value) is int and value > 0:
             limit = value if limit is None else min(limit, value)
             del rest[name]
         elif value is None:
-            rest.pop(name, None)
+            del rest[name]
     return limit
 
 

@@ -142,7 +142,8 @@ class CacheStore:
 
         Only complete answers in plain text may be offered; ``vector``, if known, embeds ``keys.text``.
         """
-        self.expire(now, limit=_EXPIRED_PER_PUT)
+        if self._expiries.is_due(now):
+            self.expire(now, limit=_EXPIRED_PER_PUT)
         refusal = self._put_refusal(keys, entry, now)
         if keys.exact is None or refusal is not None:
             self.counters.store_refusals[refusal or "uncacheable"] += 1
@@ -159,7 +160,7 @@ class CacheStore:
         return True
 
     def _put_refusal(self, keys: CacheKeys, entry: Entry, now: float) -> str | None:
-        if keys.exact is None or entry.id != keys.exact.hex():
+        if keys.exact is None or entry.key != keys.exact:
             return "uncacheable"
         if entry.finish_reason != "stop":
             return "incomplete"

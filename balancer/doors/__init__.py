@@ -2,7 +2,7 @@
 
 * ``listener``    one port; the first bytes tell which protocol it is
 * ``native``      JSON lines; ``native_answer`` is its sink
-* ``openai``      HTTP
+* ``openai``      HTTP; ``openai_answer`` and ``passed_answer`` are its sinks, ``options`` a request's headers
 * ``classic``     clients of the text protocol; ``classic_backend`` its servers
 * ``control``     registrations of backends
 * ``heartbeats``  their UDP beats

@@ -1,12 +1,15 @@
 """The admin port: what the daemon does, and the few things an operator may do to it. JSON over HTTP, loopback.
 
-``GET /status``, ``POST /drain/NAME`` (``?undo=1`` takes it back), ``POST /cache/purge`` (``?tenant=`` and ``?model=``).
+``GET /status``, ``GET /metrics`` (Prometheus text), ``POST /drain/NAME`` (``?undo=1`` takes it back),
+``POST /cache/purge`` (``?tenant=`` and ``?model=``), ``POST /backends``, ``DELETE /backends/NAME``, ``POST /reload``,
+and what orchestrators ask (``/readyz``): this port answers them to the last, while the public one closes.
 A request with an ``Origin``, or for a ``Host`` that is a name other than localhost, comes from a web page (or from a
 name that was made to point here), and no page has any business on this port: it is refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -14,8 +17,10 @@ import msgspec
 
 from balancer.doors.addresses import parse_ip
 from balancer.doors.agents import Agents
+from balancer.doors.changes import Changes
 from balancer.doors.clients import Clients
-from balancer.doors.http import Answer, error_answer
+from balancer.doors.health import Health
+from balancer.doors.http import Answer, HttpConnection, Pending, error_answer
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.pool.member import Member
 from balancer.wire.http1 import HttpRequest
@@ -24,14 +29,30 @@ from balancer.wire.http1 import HttpRequest
 class AdminDoor:
     """What the admin port answers."""
 
-    def __init__(self, dispatcher: Dispatcher, agents: Agents, clients: Clients, version: str) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        agents: Agents,
+        clients: Clients,
+        version: str,
+        metrics: Callable[[str], tuple[bytes, str]] | None = None,
+        *,
+        health: Health,
+        changes: Changes,
+    ) -> None:
+        """``metrics``: the text of all metrics and its type, for what a scraper accepts."""
         self._dispatcher = dispatcher
         self._agents = agents
         self._clients = clients
         self._version = version
+        self._metrics = metrics
+        self._health = health
+        self._changes = changes
 
-    def answer(self, request: HttpRequest) -> Answer:
-        """One request, one answer."""
+    def answer(self, request: HttpRequest, connection: HttpConnection) -> Answer | Pending:
+        """One request: its answer, or who is making it."""
+        if (found := self._health.answer(request.path)) is not None:
+            return Answer(*found) if request.method in ("GET", "HEAD") else _takes("GET")
         if b"origin" in request.headers or not _is_address(request.headers.get(b"host", b"")):
             return error_answer(403, "the admin port does not answer web pages", "forbidden")
         path = request.path.rstrip("/")
@@ -39,11 +60,21 @@ class AdminDoor:
         query = {name: values[-1] for name, values in parse_qs(request.query).items()}
         if path == "/status":
             return _json(self.status()) if reads else _takes("GET")
+        if path == "/metrics" and self._metrics is not None:
+            return self._scraped(request.headers.get(b"accept", b"")) if reads else _takes("GET")
         if path.startswith("/drain/"):
             return _takes("POST") if reads else self._drain(unquote(path.removeprefix("/drain/")), "undo" in query)
         if path == "/cache/purge":
             return _takes("POST") if reads else self._purge(query.get("tenant"), query.get("model"))
-        return error_answer(404, "expected /status, /drain/NAME or /cache/purge", "not_found")
+        if path == "/backends":
+            return _takes("POST") if request.method != "POST" else self._changes.add(request.body, connection)
+        if path.startswith("/backends/"):
+            name = unquote(path.removeprefix("/backends/"))
+            return _takes("DELETE") if request.method != "DELETE" else self._changes.remove(name)
+        if path == "/reload":
+            return _takes("POST") if request.method != "POST" else self._changes.reload(connection)
+        known = "/status, /metrics, /drain/NAME, /cache/purge, /backends, /backends/NAME or /reload"
+        return error_answer(404, f"expected {known}", "not_found")
 
     def status(self) -> dict[str, Any]:
         """The whole state, for people and programs."""
@@ -54,7 +85,11 @@ class AdminDoor:
             "uptime_s": round(dispatcher.uptime_s, 1),
             "stopping": dispatcher.stopping,
             "backends": [
-                {**_backend(member, now), "in_flight": ledger.in_flight[member.index]}
+                {
+                    **_backend(member, now),
+                    "in_flight": ledger.in_flight[member.index],
+                    "breaker": dispatcher.registry.breaker.state_of(member.index, now)._asdict(),
+                }
                 for member in sorted(dispatcher.registry.members(), key=lambda member: member.spec.name)
             ],
             "queue": {"waiting": len(dispatcher.queue), "bytes": dispatcher.queue.size_bytes},
@@ -64,6 +99,11 @@ class AdminDoor:
             "counts": dict(sorted(dispatcher.counts.items())),
             "agents": dict(sorted(self._agents.counts.items())),
         }
+
+    def _scraped(self, accept: bytes) -> Answer:
+        assert self._metrics is not None
+        text, content_type = self._metrics(accept.decode("latin-1"))
+        return Answer(200, text, (("content-type", content_type),))
 
     def _drain(self, name: str, undo: bool) -> Answer:
         try:
@@ -92,6 +132,7 @@ def _backend(member: Member, now: float) -> dict[str, Any]:
         "version": spec.version,
         "slots": spec.slots,
         "weight": spec.weight,
+        "labels": dict(spec.labels),
         "lease": member.lease_id,
         "beats": member.beats,
         "heard_ms_ago": round((now - member.heard_at) * 1000),

@@ -174,17 +174,4 @@ class Agents:
 
 
 def _load(beat: heartbeat.Beat) -> Load:
-    # Field by field: going through a dict costs eight times as much, and beats come by the thousand.
-    return Load(
-        running=beat.running,
-        waiting=beat.waiting,
-        slots=beat.slots,
-        prefill_tokens_running=beat.prefill_tokens_running,
-        prefill_tokens_waiting=beat.prefill_tokens_waiting,
-        kv_tokens_used=beat.kv_tokens_used,
-        kv_tokens_total=beat.kv_tokens_total,
-        tokens_per_s=beat.tokens_per_s,
-        ms_since_step=beat.ms_since_step,
-        ready=beat.ready,
-        draining=beat.draining,
-    )
+    return Load(*beat[1:])  # all but the sequence, in the same order: a thousand beats a second come by here

@@ -9,6 +9,9 @@ from balancer.request import Request
 from balancer.wire.openai import messages_text
 
 MESSAGES_MAX = 10_000
+NUMBERS_MAX = {"n": 128, "best_of": 128, "max_tokens": 1 << 24, "max_completion_tokens": 1 << 24}
+"""Above these a number is a mistake or an attack, whatever the engine; what is fine below is the engine's to say."""
+_NUMBERS = frozenset(NUMBERS_MAX)
 
 
 def make_request(
@@ -28,9 +31,13 @@ def make_request(
     model = body.get("model")
     if model is not None and (not isinstance(model, str) or not model):
         return bad_request('"model" must be a string', "invalid_model")
+    if not _NUMBERS.isdisjoint(body):
+        for name, most in NUMBERS_MAX.items():
+            if name in body and isinstance(number := body[name], int | float) and number > most:
+                return bad_request(f'"{name}" must be at most {most}', f"invalid_{name}")
     if "messages" in body:
         messages = body["messages"]
-        if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
+        if not isinstance(messages, list) or not messages or _any_other(messages):
             return bad_request('"messages" must be a list of at least one message', "invalid_messages")
         if len(messages) > MESSAGES_MAX:
             return bad_request(f"more than {MESSAGES_MAX} messages", "too_many_messages")
@@ -42,8 +49,26 @@ def make_request(
         if not isinstance(prompt, str | list) or not prompt or (isinstance(prompt, str) and prompt.isspace()):
             return bad_request('"prompt" must not be empty', "empty_prompt")
         endpoint, text = "completions", prompt if isinstance(prompt, str) else "".join(map(str, prompt))
-    size_bytes = len(text.encode("utf-8", "surrogatepass"))
+    size_bytes = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return Request(id, tenant, endpoint, body, size_bytes, model, stream, raw, cache, deadline_s)
+
+
+def _any_other(messages: list[Any]) -> bool:
+    """Than objects."""
+    for message in messages:  # noqa: SIM110 - `any` takes three times as long
+        if not isinstance(message, dict):
+            return True
+    return False
+
+
+def make_passed(
+    body: dict[str, Any], endpoint: str, *, id: str, tenant: str, cache: str, stream: bool, raw: bytes
+) -> Request | Failure:
+    """A request whose body is the backend's own affair (embeddings, responses): only the model's name is read."""
+    model = body.get("model")
+    if model is not None and (not isinstance(model, str) or not model):
+        return bad_request('"model" must be a string', "invalid_model")
+    return Request(id, tenant, endpoint, body, len(raw), model, stream, raw, cache, resumable=False)
 
 
 def _is_bare(message: dict[str, Any]) -> bool:

@@ -181,6 +181,9 @@ class ClassicClient(asyncio.Protocol):
     def opened(self, opening: Opening) -> None:
         """Plain text has no word for it."""
 
+    def resumed(self, opening: Opening) -> None:
+        """The answer goes out in one piece: nobody sees a seam."""
+
     def whole(self, body: bytes) -> None:
         """Never asked for."""
 

@@ -74,6 +74,10 @@ class Clients:
             return invalid_api_key()
         return tenant
 
+    def weight_of(self, tenant: str) -> float:
+        """The tenant's share where tenants compete."""
+        return self.keys.weight_of(tenant) if self.keys is not None else 1.0
+
     def opened(self, connection: OpenConnection) -> None:
         self._open[connection] = None
 

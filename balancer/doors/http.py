@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, NamedTuple, Protocol, cast
 
 from balancer.doors.addresses import host_of
 from balancer.doors.clients import LINGER_S, Clients
@@ -20,8 +20,7 @@ PIPELINED_MAX = 16
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole answer; JSON."""
 
     status: int
@@ -69,7 +68,11 @@ class HttpConnection(asyncio.Protocol):
         self._closing = False
         self._decoder = RequestDecoder()
         self._transport: asyncio.Transport | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._timer: asyncio.TimerHandle | None = None
+        self._fires_at = 0.0
+        self._due = math.inf
+        """When the stage of now must be over; the timer may fire before that, see `_set_timer`."""
         self._stage = ""
         self._unread: deque[HttpRequest] = deque()
         self._ahead_bytes = 0
@@ -84,6 +87,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._loop = asyncio.get_running_loop()
         self._transport.set_write_buffer_limits(high=UNSENT_MAX_BYTES)
         self.peer = host_of(transport.get_extra_info("peername"))
         self._clients.opened(self)
@@ -153,9 +157,8 @@ class HttpConnection(asyncio.Protocol):
         return self._transport is not None and self._transport.get_write_buffer_size() > 0
 
     def drained(self) -> None:
+        """The next answer is the last. Who is idle may still ask ``/readyz``, and hears that the daemon is stopping."""
         self._closing = True
-        if self._pending is None and self._transport is not None:
-            self._transport.close()
 
     # --- requests
 
@@ -218,6 +221,19 @@ class HttpConnection(asyncio.Protocol):
         self.write(content if self._asked.method != "HEAD" else content[: len(content) - len(answer.body)])
         self.over()
 
+    def respond_with(self, fields: str, body: bytes) -> None:
+        """Answer the current request with JSON and status 200; ``fields`` are header fields, each with its line end.
+
+        What `respond` does, in half the time: this is how almost all answers go.
+        """
+        end = "\r\n" if self.keeps_alive else "connection: close\r\n\r\n"
+        head = (
+            f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{fields}x-request-id: {self.request_id}\r\n"
+            f"content-length: {len(body)}\r\n{end}"
+        )
+        self.write(head.encode("latin-1", "replace") + body)
+        self.over()
+
     def write(self, data: bytes) -> None:
         """Part of the current answer."""
         if self._transport is not None and not self._refused:
@@ -235,8 +251,12 @@ class HttpConnection(asyncio.Protocol):
             self._unread.clear()  # what comes behind the last request is not answered
             self._transport.close()
             self._set_timer("closing", self._clients.limits.write_s)
-        elif not in_loop:
+        elif in_loop:
+            return
+        elif self._unread or self._bad is not None or self._decoder.in_message:
             self._go_on()
+        else:
+            self._watch()
 
     # --- time and errors
 
@@ -244,23 +264,38 @@ class HttpConnection(asyncio.Protocol):
         """Head, body and the pause between requests each have a deadline that bytes trickling in do not move."""
         if self._write_paused or not self._open:
             return
-        if self._asked is not None and not self._decoder.in_message:
-            if self._timer is not None:
-                self._timer.cancel()  # it is the answer's turn, and that has deadlines of its own
-            return
         limits = self._clients.limits
         if not self._decoder.in_message:
-            self._set_timer("", limits.idle_s)
+            if self._asked is None:
+                self._set_timer("", limits.idle_s)
+            else:
+                self._due = math.inf  # it is the answer's turn, and that has deadlines of its own
         elif not self._decoder.in_body and self._stage != "head":
             self._set_timer("head", limits.line_s)
         elif self._decoder.in_body and self._stage != "body":
             self._set_timer("body", limits.body_s)
 
     def _set_timer(self, stage: str, seconds: float) -> None:
+        """Be told when the stage lasts longer. Few ever do: a timer that fires too early for this looks again then,
+        since to cancel one and start another with every request costs more than all else that is done here."""
         self._stage = stage
+        self._due = due = self._loop.time() + seconds
+        if self._timer is None or due < self._fires_at:
+            self._start_timer(due)
+
+    def _start_timer(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._late)
+        self._fires_at = due
+        self._timer = self._loop.call_at(due, self._fired)
+
+    def _fired(self) -> None:
+        self._timer = None
+        if self._due <= self._fires_at:
+            self._due = math.inf
+            self._late()
+        elif self._due < math.inf:
+            self._start_timer(self._due)
 
     def _late(self) -> None:
         if self._stage in ("head", "body"):

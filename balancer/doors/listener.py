@@ -1,17 +1,29 @@
 """One port for every protocol: the first bytes decide, then the connection is handed to its door.
 
-``{`` or a blank is native, an HTTP method HTTP, ``CLIENT|`` or ``REGISTER|`` classic. Anything else is given to the
-native door, whose error says in words what it expected.
+``{`` or a blank is native, an HTTP method HTTP, ``CLIENT|`` or ``REGISTER|`` classic, 0x16 TLS, inside which it all
+begins anew. Anything else is given to the native door, whose error says in words what it expected.
+
+Where there is a certificate, other machines must use it, so that no key travels in clear text. Two need none: agents,
+which prove a token without sending it, and classic peers, whom an operator has let in by name.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
+from balancer.doors.addresses import host_of, is_loopback
+from balancer.doors.clients import LINGER_S
+from balancer.doors.descriptors import Gate
+from balancer.doors.native_answer import failure_line
+from balancer.doors.tls import TlsConnection
+from balancer.errors import bad_request
+from balancer.wire import http1, openai
 from balancer.wire.http1 import METHODS
 
 log = logging.getLogger("balancer.doors")
@@ -21,15 +33,26 @@ _CLASSIC = (b"CLIENT|", b"REGISTER|")
 _TLS = 0x16
 _KNOWN = METHODS + _CLASSIC
 _LONGEST = max(map(len, _KNOWN))
+_REGISTER: Final = re.compile(rb'\{\s*"register"\s*:')
+_REGISTER_MAX_BYTES = 64
+"""A registration's first line shows within so many bytes what it is."""
+PLAIN_REFUSED: Final = "other machines must use TLS here: https:// for HTTP"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Doors:
     """Makes a protocol for a new connection of each kind."""
 
     native: Callable[[], asyncio.Protocol]
     http: Callable[[], asyncio.Protocol]
     classic: Callable[[], asyncio.Protocol]
+    first_bytes_s: float = FIRST_BYTES_S
+    """How long a connection may take to say what it is; as long again for a handshake."""
+    tls: ssl.SSLContext | None = None
+    """``None``: there is no certificate. After a reload another holds from the next connection on."""
+    plain_from_elsewhere: bool = False
+    """Clients on other machines may do without TLS although there is a certificate."""
+    gate: Gate | None = None
 
 
 def protocol_of(first: bytes) -> str | None:
@@ -44,29 +67,53 @@ def protocol_of(first: bytes) -> str | None:
     return "native"
 
 
+def begins_registration(first: bytes) -> bool | None:
+    """Whether a native connection begins like an agent's; ``None``: more bytes are needed."""
+    text = first.lstrip()
+    if _REGISTER.match(text):
+        return True
+    return False if b"\n" in text or len(first) >= _REGISTER_MAX_BYTES else None
+
+
 class Sniffer(asyncio.Protocol):
     """A connection that has not said what it is."""
 
-    def __init__(self, doors: Doors) -> None:
+    def __init__(self, doors: Doors, *, encrypted: bool = False) -> None:
         self._doors = doors
+        self._encrypted = encrypted
         self._first = b""
+        self._refused = False
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._timer = asyncio.get_running_loop().call_later(FIRST_BYTES_S, self._transport.abort)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._doors.first_bytes_s, self._transport.abort)
+        gate = self._doors.gate
+        if gate is not None and not gate.admits(transport.get_extra_info("socket").fileno(), loop.time()):
+            self._refused = True
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         self._first = self._first + data if self._first else data
         kind = protocol_of(self._first)
         if kind == "tls":
-            self._refuse_tls()
+            self._begin_tls()
         elif kind is not None:
-            self._hand_over(kind)
+            allowed = self._may_be_plain(kind)
+            if allowed:
+                self._hand_over(kind)
+            elif allowed is not None:
+                self._refuse_plain(kind)
 
     def eof_received(self) -> bool | None:
-        if not self._first:
+        if not self._first or self._refused:
+            return False
+        if not self._may_be_plain("native"):
+            self._refuse_plain("native")
             return False
         return self._hand_over("native").eof_received()  # too short to be anything else; that door says so
 
@@ -76,18 +123,52 @@ class Sniffer(asyncio.Protocol):
         self._transport = None
 
     def _hand_over(self, kind: str) -> asyncio.Protocol:
+        return self._become(
+            {"native": self._doors.native, "http": self._doors.http, "classic": self._doors.classic}[kind]()
+        )
+
+    def _become(self, protocol: asyncio.Protocol) -> asyncio.Protocol:
         transport = self._transport
         assert transport is not None and self._timer is not None
         self._timer.cancel()
-        make = {"native": self._doors.native, "http": self._doors.http, "classic": self._doors.classic}[kind]
-        door = make()
-        transport.set_protocol(door)
-        door.connection_made(transport)
-        door.data_received(self._first)
-        return door
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(self._first)
+        return protocol
 
-    def _refuse_tls(self) -> None:
+    # --- TLS, and those who come without
+
+    def _begin_tls(self) -> None:
         assert self._transport is not None
-        peer = self._transport.get_extra_info("peername")
-        log.info("a TLS handshake from %s on a port without a certificate", peer)
-        self._transport.abort()
+        context = self._doors.tls
+        if context is None or self._encrypted:
+            peer = self._transport.get_extra_info("peername")
+            log.info("a TLS handshake from %s on a port without a certificate", peer)
+            self._transport.abort()
+        else:
+            doors = self._doors
+            self._become(TlsConnection(context, lambda: Sniffer(doors, encrypted=True), doors.first_bytes_s))
+
+    def _may_be_plain(self, kind: str) -> bool | None:
+        """Whether a connection of this kind may go on as it is; ``None``: more bytes are needed."""
+        doors = self._doors
+        if self._encrypted or doors.tls is None or doors.plain_from_elsewhere or kind == "classic":
+            return True
+        assert self._transport is not None
+        if is_loopback(host_of(self._transport.get_extra_info("peername"))):
+            return True
+        return begins_registration(self._first) if kind == "native" else False
+
+    def _refuse_plain(self, kind: str) -> None:
+        transport = self._transport
+        assert transport is not None and self._timer is not None
+        self._refused = True
+        failure = bad_request(PLAIN_REFUSED, "tls_required")
+        if kind == "http":
+            body = openai.error_body(failure.message, failure.type, failure.code)
+            transport.write(http1.response(failure.status, body, keep_alive=False))
+        else:
+            transport.write(failure_line(None, failure))
+        transport.write_eof()
+        self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(LINGER_S, transport.abort)

@@ -197,8 +197,15 @@ class NativeConnection(asyncio.Protocol):
                 exchange.pause()
 
     def _request(self, ask: Ask, tenant: str) -> Request | Failure:
-        return make_request(
+        request = make_request(
             ask.body, id=self._clients.new_id(), tenant=tenant, cache=ask.cache, deadline_s=ask.deadline_s
+        )
+        if isinstance(request, Failure) or (ask.resume and ask.first_token_s is ask.between_tokens_s is None):
+            return request
+        return request._replace(
+            resumable=ask.resume,
+            first_token_s=ask.first_token_s,
+            between_tokens_s=ask.between_tokens_s,
         )
 
     def _refuse(self, id: RequestId, failure: Failure) -> None:

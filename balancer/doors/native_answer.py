@@ -41,6 +41,10 @@ class NativeAnswer:
     def opened(self, opening: Opening) -> None:
         self._opening = opening
 
+    def resumed(self, opening: Opening) -> None:
+        self._opening = opening
+        self._connection.write(native.resumed_line(self._id, {"backend": opening.backend, "resumed": opening.resumed}))
+
     def whole(self, body: bytes) -> None:
         """Never asked for."""
 
@@ -91,6 +95,7 @@ class NativeAnswer:
             fields["usage"] = self._usage
         fields |= {
             "attempts": outcome.attempts,
+            "resumed": outcome.resumed,
             "queue_ms": round(outcome.queue_s * 1000, 1),
             "ttft_ms": round(outcome.ttft_s * 1000, 1),
             "total_ms": round(outcome.total_s * 1000, 1),

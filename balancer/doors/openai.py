@@ -1,33 +1,44 @@
-"""The OpenAI door: chat and completions, health and models. Other endpoints get 501 until they are built."""
+"""The OpenAI door: chat, completions, embeddings and responses, models and health."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
-from balancer.doors.asking import make_request
+from balancer.doors.asking import make_passed, make_request
 from balancer.doors.clients import Clients
 from balancer.doors.health import PATHS, Health
 from balancer.doors.http import Answer, HttpConnection, Pending, error_answer
 from balancer.doors.openai_answer import OpenAIAnswer, usage_wanted
+from balancer.doors.options import Options, options_in
+from balancer.doors.passed_answer import PassedAnswer
 from balancer.errors import Failure
+from balancer.exchange.dispatcher import Dispatcher
+from balancer.request import Request
 from balancer.wire import openai
+from balancer.wire.embeddings import texts_in
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.http1 import HttpRequest
 from balancer.wire.jsontext import decode_object
+from balancer.wire.model_list import model_body, models_body
 
-_ASKING: Final = {openai.ENDPOINT_PATHS[endpoint]: endpoint for endpoint in ("chat", "completions")}
-_NOT_YET: Final = frozenset(openai.ENDPOINT_PATHS.values()) - _ASKING.keys()
+if TYPE_CHECKING:
+    from balancer.embeddings import OwnEmbeddings
+
+_ENDPOINTS: Final = {path: endpoint for endpoint, path in openai.ENDPOINT_PATHS.items()}
+_NEEDED: Final = {"chat": "messages", "completions": "prompt", "embeddings": "input"}
+"""The field without which a body is no request; a response may be asked for with a prompt kept elsewhere."""
+_KEPT_RESPONSES: Final = openai.ENDPOINT_PATHS["responses"] + "/"
 _SHOWN_PATH_MAX: Final = 200
-_CACHE_CONTROLS: Final = ((b"no-store", "bypass"), (b"only-if-cached", "only"), (b"no-cache", "refresh"))
-"""The first of these that is among a request's directives counts."""
 
 
 class OpenAIDoor:
-    """What the public port answers over HTTP."""
+    """What the public port answers over HTTP. ``own``: the embedder of the cache, where there is one."""
 
-    def __init__(self, clients: Clients, health: Health) -> None:
+    def __init__(self, clients: Clients, health: Health, own: OwnEmbeddings | None = None) -> None:
         self._clients = clients
         self._health = health
+        self._own = own
 
     def answer(self, request: HttpRequest, connection: HttpConnection) -> Answer | Pending | None:
         """One request: its answer, or who is making it."""
@@ -35,13 +46,14 @@ class OpenAIDoor:
         tenant = self._tenant_of(request, connection) if path not in PATHS else ""
         if isinstance(tenant, Failure):
             return refused(tenant)
-        endpoint = _ASKING.get(path)
+        endpoint = _ENDPOINTS.get(path)
         if endpoint is not None:
             if request.method != "POST":
                 return error_answer(405, f"{path} takes POST", "method_not_allowed", (("allow", "POST"),))
             return self._ask(request, endpoint, tenant, connection)
-        if path in _NOT_YET:
-            return error_answer(501, f"{path} is not served yet", "not_implemented")
+        if path.startswith(_KEPT_RESPONSES):
+            message = "a response is kept by the one backend that made it, and which one that was is not known here"
+            return error_answer(501, message, "not_implemented")
         found = self._get(path)
         if found is None:
             return error_answer(404, f"there is nothing at {path[:_SHOWN_PATH_MAX]}", "not_found")
@@ -59,54 +71,106 @@ class OpenAIDoor:
         try:
             body = decode_object(http.body)
         except RemoteProtocolError as error:
-            return error_answer(400, error.message, error.code)
-        needed = "messages" if endpoint == "chat" else "prompt"
-        if needed not in body or ("messages" in body and endpoint != "chat"):
+            return error_answer(error.status, error.message, error.code)
+        needed = _NEEDED.get(endpoint)
+        if (needed is not None and needed not in body) or ("messages" in body and endpoint == "completions"):
             return error_answer(400, f"expected {needed!r}", "invalid_request")
         stream = body.get("stream")
         if stream is not None and not isinstance(stream, bool):
             return error_answer(400, "'stream' must be true or false", "invalid_stream")
         dispatcher = self._clients.dispatcher
-        request = make_request(
-            body,
-            id=connection.request_id,
-            tenant=tenant,
-            cache=_cache_use(http.headers.get(b"cache-control")),
-            stream=bool(stream),
-            raw=http.body,
-        )
+        options = options_in(http.headers, dispatcher.limits)
+        if isinstance(options, Failure):
+            return _error(options)
+        request = _request(body, endpoint, connection.request_id, tenant, options, bool(stream), http.body)
         if isinstance(request, Failure):
-            return error_answer(request.status, request.message, request.code)
-        answer = OpenAIAnswer(
-            connection, request, dispatcher.clock, dispatcher.unix_time(), usage_wanted=usage_wanted(body)
-        )
-        answer.exchange = dispatcher.begin(request, answer)
-        return answer
+            return _error(request)
+        if endpoint == "embeddings" and (own := self._own_for(request)) is not None:
+            return self._embed(own, request, connection)
+        return _begin(dispatcher, request, connection)
+
+    # --- embeddings
+
+    def _own_for(self, request: Request) -> OwnEmbeddings | None:
+        """The embedder of our own, if it is meant and no backend offers the same."""
+        own, view, model = self._own, self._clients.dispatcher.registry.view, request.model
+        if own is None or own.hopeless:
+            return None
+        if model is not None:
+            return own if own.means(model) and not view.group(model, "embeddings").tiers else None
+        offered = any("embeddings" in backend.spec.endpoints for backend in view.backends)
+        return None if offered else own
+
+    def _embed(self, own: OwnEmbeddings, request: Request, connection: HttpConnection) -> Answer | Pending | None:
+        try:
+            texts_in(request.body, own.dimension)
+        except RemoteProtocolError as error:
+            return error_answer(error.status, error.message, error.code)
+        failure = own.unready()
+        if failure is not None:
+            return _error(failure)
+        return _begin(own.dispatcher, request._replace(model=own.name), connection)
+
+    # --- what is told at once
 
     def _get(self, path: str) -> Answer | None:
         health = self._health.answer(path)
         if health is not None:
             return Answer(*health)
         if path == "/v1/models":
-            return Answer(200, openai.models_body(self._health.models(), self._health.started_at))
+            return Answer(200, models_body(self._models(), self._health.started_at))
         if not path.startswith("/v1/models/"):
             return None
-        name, models = path.removeprefix("/v1/models/"), self._health.models()
+        # The SDKs escape the slash in a name, people do not.
+        name, models = unquote(path.removeprefix("/v1/models/")), self._models()
         if name not in models:
             return error_answer(404, f"no backend offers {name[:_SHOWN_PATH_MAX]!r}", "model_not_found")
-        return Answer(200, openai.model_body(name, models[name], self._health.started_at))
+        return Answer(200, model_body(name, models[name], self._health.started_at))
+
+    def _models(self) -> dict[str, int | None]:
+        own = self._own.models() if self._own is not None else {}
+        return {**own, **self._health.models()}
 
 
-def _cache_use(cache_control: bytes | None) -> str:
-    """What the client's ``cache-control`` says of our cache, in the words of `Request.cache`."""
-    if cache_control is None:
-        return "default"
-    directives = {directive.strip() for directive in cache_control.lower().split(b",")}
-    return next((use for directive, use in _CACHE_CONTROLS if directive in directives), "default")
+def _request(
+    body: dict[str, Any], endpoint: str, id: str, tenant: str, options: Options, stream: bool, raw: bytes
+) -> Request | Failure:
+    cache = options.cache
+    if endpoint in ("chat", "completions"):
+        request = make_request(body, id=id, tenant=tenant, cache=cache, stream=stream, raw=raw)
+    else:
+        stream = stream and endpoint != "embeddings"
+        request = make_passed(body, endpoint, id=id, tenant=tenant, cache=cache, stream=stream, raw=raw)
+    if not options.limited or isinstance(request, Failure):
+        return request
+    return request._replace(
+        deadline_s=options.deadline_s,
+        first_token_s=options.first_token_s,
+        between_tokens_s=options.between_tokens_s,
+        resumable=request.resumable and options.resumable,
+    )
+
+
+def _begin(dispatcher: Dispatcher, request: Request, connection: HttpConnection) -> OpenAIAnswer:
+    clock, created = dispatcher.clock, dispatcher.unix_time()
+    if request.endpoint in ("chat", "completions"):
+        answer = OpenAIAnswer(connection, request, clock, created, usage_wanted=usage_wanted(request.body))
+    else:
+        answer = PassedAnswer(connection, request, clock, created)
+    answer.exchange = dispatcher.begin(request, answer)
+    return answer
+
+
+def _error(failure: Failure) -> Answer:
+    body = openai.error_body(failure.message, failure.type, failure.code)
+    again = failure.retry_after_s
+    return Answer(failure.status, body, () if again is None else (("retry-after", str(max(1, round(again)))),))
 
 
 def bearer_key(authorization: bytes) -> bytes:
     """The key in ``Bearer KEY`` (RFC 6750, 2.1); of anything else what is no key of anybody: nothing."""
+    if authorization.startswith(b"Bearer "):
+        return authorization[7:].strip()
     scheme, _, key = authorization.partition(b" ")
     return key.strip() if scheme.lower() == b"bearer" else b""
 

@@ -61,6 +61,9 @@ class OpenAIAnswer:
     def opened(self, opening: Opening) -> None:
         self._opening = opening
 
+    def resumed(self, opening: Opening) -> None:
+        self._opening = opening
+
     def queued(self, position: int) -> None:
         """HTTP clients just wait."""
 
@@ -79,12 +82,16 @@ class OpenAIAnswer:
             self._begin(events)
 
     def _begin(self, events: bytes) -> None:
-        first = next(event_data(events), b"[DONE]")
-        if first != b"[DONE]":
-            openai.parse_chunk(first)  # while another backend can still be asked
+        self._check(events)
         head = b"" if self._head_sent else self._head()
         self._begun = self._head_sent = True
         self._connection.write(head + self._frame(events))
+
+    def _check(self, events: bytes) -> None:
+        """Raise `ValueError` for first events that are none, while another backend can still be asked."""
+        first = next(event_data(events), b"[DONE]")
+        if first != b"[DONE]":
+            openai.parse_chunk(first)
 
     def whole(self, body: bytes) -> None:
         self._whole = body
@@ -98,20 +105,23 @@ class OpenAIAnswer:
             if body is None:
                 self.failed(errors.backend_failed(outcome.backend, "an answer too long to be gathered"))
             else:
-                self._connection.respond(Answer(200, body, self._facts()))
+                self._connection.respond_with("".join([f"{name}: {value}\r\n" for name, value in self._facts()]), body)
 
     def failed(self, failure: Failure) -> None:
         self.exchange = None
-        body = openai.error_body(failure.message, failure.type, failure.code)
         if self._head_sent:
-            self._finish(event(body))
+            self._finish(self._error_event(failure))
             return
+        body = openai.error_body(failure.message, failure.type, failure.code)
         headers = list(self._facts())
         if failure.retry_after_s is not None:
             headers.append(("retry-after", str(max(1, min(math.ceil(failure.retry_after_s), RETRY_AFTER_MAX_S)))))
         elif failure.status >= 500:
             headers.append(_NO_RETRY)
         self._connection.respond(Answer(failure.status, body, tuple(headers)))
+
+    def _error_event(self, failure: Failure) -> bytes:
+        return event(openai.error_body(failure.message, failure.type, failure.code))
 
     # --- Pending
 
@@ -148,7 +158,8 @@ class OpenAIAnswer:
 
     def _finish(self, last_event: bytes) -> None:
         """End a stream whose head is out: with this event, what the headers could not say, and the end's mark."""
-        comment = self._comment() if self._early else b""
+        resumed = self._opening is not None and self._opening.resumed
+        comment = self._comment() if self._early or resumed else b""
         end = http1.LAST_CHUNK if self._frame is http1.chunk else b""
         self._connection.write(self._frame(last_event + comment) + end)
         self._connection.over()
@@ -167,7 +178,8 @@ class OpenAIAnswer:
         """Who answered, if anybody has begun to."""
         if (opening := self._opening) is None:
             return b""
-        text = f": balancer backend={opening.backend} attempts={opening.attempts} cache={opening.cache}\n\n"
+        resumed = f" resumed={opening.resumed}" if opening.resumed else ""
+        text = f": balancer backend={opening.backend} attempts={opening.attempts} cache={opening.cache}{resumed}\n\n"
         return text.encode("latin-1", "replace")
 
     def _gathered(self, outcome: Outcome) -> bytes | None:
@@ -177,8 +189,7 @@ class OpenAIAnswer:
             return None
         usage = None
         if answer.prompt_tokens is not None and answer.completion_tokens is not None:
-            total = answer.prompt_tokens + answer.completion_tokens
-            usage = openai.Usage(answer.prompt_tokens, answer.completion_tokens, total)
+            usage = openai.usage_of(answer.prompt_tokens, answer.completion_tokens)
         endpoint = self._request.endpoint
         answer_id = openai.answer_id(endpoint, self._request.id)
         return whole_body(endpoint, answer_id, outcome.model, self._created, answer.text, answer.finish_reason, usage)
@@ -186,6 +197,8 @@ class OpenAIAnswer:
 
 def cache_header(opening: Opening) -> str:
     """``miss``, ``exact; age=12``, ``semantic; similarity=0.971; age=3``."""
+    if opening.similarity is None and opening.age_s is None:
+        return opening.cache
     parts = [opening.cache]
     if opening.similarity is not None:
         parts.append(f"similarity={opening.similarity:.3f}")

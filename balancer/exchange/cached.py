@@ -17,6 +17,7 @@ from balancer.exchange.journal import Answer
 from balancer.exchange.ports import Clock, Embedder, Embedding, Vector
 from balancer.request import Request
 from balancer.wire import openai
+from balancer.wire.jsontext import encode_sorted
 
 
 class CacheLane:
@@ -50,6 +51,7 @@ class CacheLane:
             epoch=self._epoch,
             embedder_id=self._embedder.id if self._embedder is not None else None,
             rules=self._rules,
+            encode=encode_sorted,
         )
 
     def exact(self, request: Request, keys: CacheKeys) -> Entry | None:
@@ -133,7 +135,6 @@ def entry_events(entry: Entry, request: Request, model: str, created: int) -> by
     endpoint, answer_id = request.endpoint, openai.answer_id(request.endpoint, request.id)
     usage = None
     if entry.completion_tokens is not None:
-        prompt_tokens = entry.prompt_tokens or 0
-        usage = openai.Usage(prompt_tokens, entry.completion_tokens, prompt_tokens + entry.completion_tokens)
+        usage = openai.usage_of(entry.prompt_tokens or 0, entry.completion_tokens)
     text = openai.text_event(endpoint, answer_id, model, created, entry.text)
     return text + openai.final_events(endpoint, answer_id, model, created, entry.finish_reason, usage)

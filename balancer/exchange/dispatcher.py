@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable, Mapping
 from balancer import errors
 from balancer.admission.models import resolve_model
 from balancer.admission.queue import WaitQueue
-from balancer.errors import Failure
+from balancer.errors import Failure, Source
+from balancer.exchange.budget import RetryBudget
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.exchange import Exchange
-from balancer.exchange.ports import Clock, Outcome, Sink, Upstream
+from balancer.exchange.ports import Clock, Outcome, Record, Sink, Upstream
 from balancer.exchange.state import State
 from balancer.exchange.timeline import Limits
 from balancer.pool.backend import CLASSIC_MODEL
+from balancer.pool.breaker import BreakerEvent
 from balancer.pool.ledger import Lease
 from balancer.pool.registry import Registry
 from balancer.pool.transition import Transition
@@ -33,6 +35,10 @@ RETRY_AFTER_MAX_S = 120.0
 COUNTERS_MAX = 256
 """Some codes come from engines: beyond so many the rest counts as ``failed.other``."""
 _LOGGED_MAX_CHARS = 300
+BYTES_A_TOKEN = 4
+"""Of English text; only ratios between backends matter where it is used."""
+CLIENT_LEFT = 499
+"""As nginx writes it into its log."""
 
 
 class Dispatcher:
@@ -59,10 +65,15 @@ class Dispatcher:
         self.limits = limits
         self.cache = cache
         self.counts: Counter[str] = Counter()
-        """Since the start: requests, completed, cancelled, attempts_failed, and ``failed.CODE`` for each code."""
+        """Since the start: requests, completed, cancelled, resumed, attempts_failed, and ``failed.CODE`` for each."""
+        self.observers: list[Callable[[Record], None]] = []
+        """Told of every request that has ended, the refused ones too."""
+        self.attempt_observers: list[Callable[[str, Failure], None]] = []
+        """Told of every backend that was asked in vain, or was busy."""
         self.stopping = False
         self._router = router
-        self._default_model = default_model
+        self.default_model = default_model
+        self._budget = RetryBudget()
         self._active: dict[Exchange, None] = {}
         self._started_at = clock.time()
         self._retry_at: float | None = None
@@ -84,30 +95,39 @@ class Dispatcher:
     def begin(self, request: Request, sink: Sink) -> Exchange | None:
         """Start on a request. ``None`` if it was refused at once; the sink was told why."""
         self.counts["requests"] += 1
+        self._budget.asked()
         if self.stopping:
-            self._refuse(sink, errors.shutting_down())
+            self._refuse(request, sink, errors.shutting_down())
             return None
         registry, now = self.registry, self.clock.time()
-        model = resolve_model(
-            request.model,
-            registry.view.models(),
-            self._default_model,
-            CLASSIC_MODEL,
-            lambda name: registry.model_seen(name, now),
-            now - self._started_at,
-        )
-        if isinstance(model, Failure):
-            self._refuse(sink, model)
-            return None
-        seconds = min(request.deadline_s or self.limits.request_s, self.limits.request_s)
+        offered, model = registry.view.models(), request.model
+        if model is None or model not in offered:
+            found = resolve_model(
+                model,
+                offered,
+                self.default_model,
+                CLASSIC_MODEL,
+                lambda name: registry.model_seen(name, now),
+                now - self._started_at,
+            )
+            if isinstance(found, Failure):
+                self._refuse(request, sink, found)
+                return None
+            model = found
+        seconds = self.limits.request_s
+        if request.deadline_s is not None and request.deadline_s < seconds:
+            seconds = request.deadline_s
         exchange = Exchange(self, request, model, sink, now, now + seconds)
         self._active[exchange] = None
         exchange.start()
         return exchange
 
-    def _refuse(self, sink: Sink, failure: Failure) -> None:
+    def _refuse(self, request: Request, sink: Sink, failure: Failure) -> None:
         self._count_failure(failure)
         sink.failed(failure)
+        if self.observers:
+            code, status = failure.code, failure.status
+            self._tell(Record(request, request.model or "", "", code, status, "", 0, 0, 0.0, None, 0.0, None, None))
 
     def _count_failure(self, failure: Failure) -> None:
         name = "failed." + failure.code
@@ -132,14 +152,45 @@ class Dispatcher:
         estimate = (len(self.queue) + 1) * self._seconds_per_exchange / slots
         return round(min(max(estimate, RETRY_AFTER_MIN_S), RETRY_AFTER_MAX_S), 1)
 
-    def attempt_failed(self, exchange: Exchange, backend: str, failure: Failure) -> None:
+    def may_retry(self) -> bool:
+        """Whether the budget has room for one more retry; if so, it is spent."""
+        allowed = self._budget.spend(len(self._active))
+        self.counts["retries" if allowed else "retries_refused"] += 1
+        return allowed
+
+    def attempt_failed(self, exchange: Exchange, lease: Lease, failure: Failure) -> None:
+        """A call came to nothing, or broke off."""
         self.counts["attempts_busy" if failure.busy else "attempts_failed"] += 1
-        if not failure.busy:
-            log.warning("request %s: %s", exchange.request.id, " ".join(failure.logged.split())[:_LOGGED_MAX_CHARS])
+        for observer in self.attempt_observers:
+            observer(lease.spec.name, failure)
+        if failure.busy:
+            return
+        log.warning("request %s: %s", exchange.request.id, " ".join(failure.logged.split())[:_LOGGED_MAX_CHARS])
+        if failure.source is Source.BACKEND and failure.code != errors.BACKEND_LOST:
+            self._say(self.registry.breaker.failed(lease, self.clock.time()))
+
+    def answered(self, exchange: Exchange, lease: Lease, now: float) -> None:
+        """A backend has given all that it was asked for."""
+        times = exchange.times
+        prompt_tokens = exchange.request.prompt_bytes // BYTES_A_TOKEN
+        ttft_s, itl_s = times.pace()
+        events = self.registry.breaker.succeeded(lease, now, ttft_s=ttft_s, prompt_tokens=prompt_tokens, itl_s=itl_s)
+        if events:
+            self._say(events)
+
+    def _say(self, events: Iterable[BreakerEvent]) -> None:
+        for event in events:
+            level = logging.WARNING if event.kind in ("ejected", "panic") else logging.INFO
+            what = "model" if event.kind.startswith("panic") else "backend"
+            log.log(level, "%s %s %s: %s", what, event.name, event.kind.replace("_", " "), event.reason)
 
     def ended(self, exchange: Exchange, outcome: Outcome | None, failure: Failure | None) -> None:
         """Called once by every exchange that was begun."""
         self._active.pop(exchange, None)
+        if exchange.resumed:
+            self.counts["resumed"] += exchange.resumed
+        if self.observers:
+            self._tell(self._record(exchange, outcome, failure))
         if outcome is not None:
             self.counts["completed"] += 1
             self.counts["cache." + outcome.cache] += 1
@@ -149,6 +200,34 @@ class Dispatcher:
             self._count_failure(failure)
         else:
             self.counts["cancelled"] += 1
+
+    def _record(self, exchange: Exchange, outcome: Outcome | None, failure: Failure | None) -> Record:
+        request, usage = exchange.request, exchange.journal.usage() or (None, None)
+        attempts, resumed = exchange.attempts, exchange.resumed
+        if outcome is not None:
+            model, backend, cache = outcome.model, outcome.backend, outcome.cache
+            queue_s, ttft_s, total_s = outcome.queue_s, outcome.ttft_s, outcome.total_s
+            done = "completed"
+            return Record(
+                request, model, backend, done, 200, cache, attempts, resumed, queue_s, ttft_s, total_s, *usage
+            )
+        code, status = ("cancelled", CLIENT_LEFT) if failure is None else (failure.code, failure.status)
+        return Record(
+            request,
+            exchange.model,
+            exchange.backend,
+            code,
+            status,
+            exchange.cache_part,
+            attempts,
+            resumed,
+            *exchange.times.so_far(self.clock.time()),
+            *usage,
+        )
+
+    def _tell(self, record: Record) -> None:
+        for observer in self.observers:
+            observer(record)
 
     # --- pool and time
 
@@ -172,6 +251,8 @@ class Dispatcher:
             self.queue.postpone(self.registry.stall_s)
             for exchange in self._active:
                 exchange.times.postpone(self.registry.stall_s)
+        self._budget.advance(now)
+        self._say(self.registry.breaker.take_events())
         for waiter in self.queue.expired(now):
             waiter.expire(now)
         for exchange in list(self._active):

@@ -2,7 +2,8 @@
 
 Everything is a callback on the event loop's thread: no task, no lock, no await. A door begins an exchange and hears
 of it through its `Sink`; an upstream reports through the `Receiver` methods. What happens when something breaks is
-decided here: before the first byte another backend is asked, once; after it the client gets an explicit error.
+decided here: before the first byte another backend is asked (a retry, within a budget); after it another backend goes
+on from the text so far (a resume) where the request allows it, else the client gets an explicit error.
 """
 
 from __future__ import annotations
@@ -10,28 +11,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from balancer import errors
-from balancer.admission.queue import Waiter
 from balancer.cache.entry import Entry
 from balancer.errors import Failure
 from balancer.exchange.cached import entry_events
 from balancer.exchange.journal import Journal
 from balancer.exchange.lookup import Lookup
 from balancer.exchange.ports import Call, Opening, Sink
-from balancer.exchange.refusal import nobody
+from balancer.exchange.resumption import Resumption, resumption_of
 from balancer.exchange.state import Event, State, step
 from balancer.exchange.timeline import Timeline
+from balancer.exchange.turn import Turn
+from balancer.exchange.unread import UNREAD, Unread
 from balancer.pool.ledger import Lease
 from balancer.request import Request
-from balancer.routing.policy import RouteNeed
-from balancer.routing.select import NoBackend, NoBackendReason, NoSlot
-from balancer.wire import classic
+from balancer.wire.openai import without_prompt_ids
 
 if TYPE_CHECKING:
     from balancer.exchange.dispatcher import Dispatcher
 
-ATTEMPTS_MAX = 2
-_FOR_GOOD = (NoBackendReason.WRONG_ENDPOINT, NoBackendReason.PROMPT_TOO_LONG)
-"""No freed slot changes these."""
+ATTEMPTS_MAX = 3
+RESUMES_MAX = 8
 BUSY_AVOID_MAX_S = 1.0
 """A backend that answered 429 is left alone this long at most: its next beat tells more than its header."""
 
@@ -39,12 +38,10 @@ BUSY_AVOID_MAX_S = 1.0
 class Exchange:
     """See the module. Made by `Dispatcher.begin` only."""
 
-    # fmt: off
     __slots__ = (
-        "_attempts", "_call", "_excluded", "_hub", "_journal", "_last_failure", "_lease", "_lookup",
-        "_paused", "_queue_until", "_sink", "_waiter", "model", "request", "state", "times",
-    )
-    # fmt: on
+        "_call", "_hub", "_lease", "_lookup", "_paused", "_resumes", "_resumption", "_sink", "_turn", "attempts",
+        "backend", "cache_part", "journal", "model", "request", "resumed", "state", "times",
+    )  # fmt: skip
 
     def __init__(self, hub: Dispatcher, request: Request, model: str, sink: Sink, now: float, ends_at: float) -> None:
         self._hub = hub
@@ -53,15 +50,23 @@ class Exchange:
         self.model = model
         self.state = State.ARRIVED
         self.times = Timeline(now, ends_at)
+        self.journal = Unread() if request.endpoint in UNREAD else Journal()
+        self.backend = ""
+        """Who was asked last."""
+        bypassed = request.cache == "bypass" or request.endpoint in UNREAD
+        self.cache_part = "off" if hub.cache is None else "bypass" if bypassed else "miss"
+        """What the cache did for an answer that a backend makes."""
+        self.attempts = 0
+        """Backends asked until one answered."""
+        self.resumed = 0
+        """How often another backend went on."""
         self._lookup: Lookup | None = None
-        self._waiter: Waiter | None = None
-        self._queue_until: float | None = None
+        self._turn: Turn | None = None
         self._lease: Lease | None = None
         self._call: Call | None = None
-        self._journal = Journal()
-        self._excluded: frozenset[str] = frozenset()
-        self._last_failure: Failure | None = None
-        self._attempts = 0
+        self._resumption: Resumption | None = None
+        self._resumes = 0
+        """How often one was to."""
         self._paused = False
 
     def cancel(self) -> None:
@@ -71,22 +76,22 @@ class Exchange:
 
     def pause(self) -> None:
         """The client reads slower than the backend writes."""
-        self._paused = True
+        self._paused = self.times.client_slow = True
         if self._call is not None:
             self._call.pause()
 
     def resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            self.times.heard_at = self._hub.clock.time()
-            if self._call is not None:
-                self._call.resume()
+        """It reads again."""
+        self._paused = False
+        self.times.heard_at = self._hub.clock.time()
+        if self._call is not None:
+            self._call.resume()
 
     # --- cache
 
     def start(self) -> None:
         """Look in the cache, then ask a backend. Called once, by the dispatcher."""
-        if self._hub.cache is None:
+        if self._hub.cache is None or self.request.endpoint in UNREAD:
             self._missed()
             return
         self._lookup = Lookup(self._hub.cache, self.request, self.model, self._serve, self._missed)
@@ -97,7 +102,8 @@ class Exchange:
         if self.request.cache == "only":
             self.fail(errors.not_cached())
         else:
-            self._admit()
+            self._turn = Turn(self._hub, self.request, self.model, self)
+            self._turn.take(self.times.ends_at)
 
     def _serve(self, entry: Entry, kind: str, similarity: float | None) -> None:
         """Answer from the cache: the entry's text as events, like any other answer."""
@@ -108,160 +114,160 @@ class Exchange:
         self._hub.ended(self, outcome, None)
         self._sink.done(outcome)
 
-    def _admit(self, *, again: bool = False) -> None:
-        """Lease a slot now, or wait for one. ``again``: it had its turn before, so it waits at the head."""
-        hub, request = self._hub, self.request
-        if again or not len(hub.queue):
-            found = self._route()
-            if isinstance(found, Lease):
-                self._ask(found)
-                return
-            if isinstance(found, NoBackend):
-                self.fail(self._last_failure or self._nobody(found.reason))
-                return
-        if self._queue_until is None:  # set once: backends that answer 429 over and over do not begin the wait anew
-            self._queue_until = min(hub.clock.time() + hub.limits.queue_s, self.times.ends_at)
-        too_long_for_classic = request.prompt_bytes > classic.PROMPT_MAX_BYTES
-        self._waiter = Waiter(
-            serve=self._serve_waiter,
-            expire=self._queue_expired,
-            told=self._sink.queued,
-            need=(self.model, request.model is None, request.endpoint, self._excluded, too_long_for_classic),
-            size_bytes=request.prompt_bytes,
-            deadline=self._queue_until,
-        )
-        if not hub.queue.push(self._waiter, front=again):
-            self._waiter = None
-            self.fail(errors.queue_full(len(hub.queue), hub.retry_after_s()))
-            return
-        self.state = step(self.state, Event.ENQUEUE)
-        hub.queue.pump()
-        if self._waiter is not None:
-            self._sink.queued(self._waiter.position)
+    # --- a lease, at once or after a wait
 
-    def _serve_waiter(self) -> bool:
-        """Called by the queue; True: it waits no more. A pool without any backend is waited out."""
-        found = self._route()
-        if isinstance(found, Lease):
-            self._waiter = None
-            self._ask(found)
-            return True
-        if isinstance(found, NoBackend) and found.reason in _FOR_GOOD:
-            self._waiter = None
-            self.fail(self._nobody(found.reason))
-            return True
-        return False
-
-    def _nobody(self, reason: NoBackendReason) -> Failure:
-        return nobody(reason, self.model, self.request.endpoint, self._hub.retry_after_s())
-
-    def _route(self) -> Lease | NoSlot | NoBackend:
-        hub, request = self._hub, self.request
-        named = request.model is not None
-        need = RouteNeed(self.model, request.endpoint, request.prompt_bytes, self._excluded, named)
-        return hub.route(need)
-
-    # --- the backend's side
-
-    def _ask(self, lease: Lease) -> None:
+    def leased(self, lease: Lease) -> None:
+        """It is this exchange's turn: ask the backend."""
         self.state = step(self.state, Event.LEASE)
         self._lease = lease
-        self._attempts += 1
-        self.times.leased_at = self.times.heard_at = self._hub.clock.time()
-        spec, request = lease.spec, self.request
+        spec, request, resumption = lease.spec, self.request, self._resumption
+        self.backend = spec.name
+        if resumption is None:
+            self.attempts += 1
+        else:
+            request = resumption.request_for(spec)
+        self.times.asked(self._hub.clock.time())
         self._call = self._hub.upstreams[spec.kind].ask(spec, request, spec.serves(self.model), self)
         if self._paused:
             self._call.pause()
 
+    def waits(self) -> None:
+        self.state = step(self.state, Event.ENQUEUE)
+
+    def position(self, position: int) -> None:
+        if self._resumption is None:  # who has half an answer already is told nothing of queues
+            self._sink.queued(position)
+
+    def waited_out(self, now: float) -> None:
+        if now >= self.times.ends_at:
+            self.fail(self.times.deadline_passed())
+        elif self._resumption is not None:
+            self.fail(self._resumption.broken_by)
+        else:
+            self.fail(errors.queue_timeout(now - self.times.began_at, self._hub.retry_after_s()))
+
+    # --- the backend's side
+
     def on_events(self, events: bytes) -> None:
-        self.times.heard_at = now = self._hub.clock.time()
-        if self.state is State.ASKING:
-            self.times.first_at = now
-            self._open()
+        times = self.times
+        times.heard_at = now = self._hub.clock.time()
+        times.pieces += 1
         try:
-            self._sink.events(events)
+            if self._resumption is not None:
+                events = self._resumption.rewrite(events)
+            if self.state is not State.STREAMING:
+                self._first_events(events, now)
+            elif events:
+                self._sink.events(events)
         except ValueError as error:
-            # What the sink could not read it did not relay: if it was the first, another backend may still be asked.
-            self._give_up(errors.backend_failed(self._backend, f"events that cannot be read: {error}"))
+            # What the sink could not read it did not relay; if it was the first, another backend may still be asked.
+            self._give_up(errors.backend_failed(self.backend, f"events that cannot be read: {error}"))
             return
-        if self.state is State.ASKING:
-            self.state = step(self.state, Event.FIRST)
-        self._journal.add(events)
+        self.journal.add(events)
+
+    def _first_events(self, events: bytes, now: float) -> None:
+        """The first of this backend."""
+        self.times.answers(now)
+        if self._resumption is not None:
+            self.resumed += 1
+            self._sink.resumed(Opening(self.backend, self.cache_part, self.attempts, resumed=self.resumed))
+        else:
+            self._sink.opened(Opening(self.backend, self.cache_part, self.attempts))
+            request = self.request
+            if b'"prompt_token_ids"' in events and request.resumable and "return_token_ids" not in request.body:
+                events = without_prompt_ids(events)  # asked for by us alone; the journal keeps them
+        if events:
+            self._sink.events(events)
+        self.state = step(self.state, Event.FIRST)
 
     def on_whole(self, body: bytes) -> None:
-        self.times.first_at = self._hub.clock.time()
+        self.times.answers(self._hub.clock.time())
         try:
-            self._journal.add_whole(body)
+            self.journal.add_whole(body)
         except ValueError as error:
-            self._give_up(errors.backend_failed(self._backend, f"an answer that cannot be read: {error}"))
+            self._give_up(errors.backend_failed(self.backend, f"an answer that cannot be read: {error}"))
             return
-        self._open()
+        self._sink.opened(Opening(self.backend, self.cache_part, self.attempts))
         self.state = step(self.state, Event.FIRST)
         self._sink.whole(body)
 
-    def _open(self) -> None:
-        self._sink.opened(Opening(self._backend, self._cache_part, self._attempts))
-
-    @property
-    def _cache_part(self) -> str:
-        if self._hub.cache is None:
-            return "off"
-        return "bypass" if self.request.cache == "bypass" else "miss"
-
     def on_end(self) -> None:
         self._call = None
-        if self.state is not State.STREAMING:
-            self.on_failure(errors.backend_failed(self._backend, "an answer without events"))
-            return
-        assert self._lease is not None
-        now = self._hub.clock.time()
-        model = self._lease.spec.serves(self.model)
-        outcome = self.times.answered(model, self._backend, self._cache_part, self._attempts, now)
+        if self.state is State.STREAMING:
+            self._complete()
+        else:
+            self.on_failure(errors.backend_failed(self.backend, "an answer without events"))
+
+    def _complete(self, *, broken: bool = False) -> None:
+        lease, now = self._lease, self._hub.clock.time()
+        assert lease is not None
+        if not broken:
+            self._hub.answered(self, lease, now)
+        outcome = self.times.answered(lease.spec, self.model, self.cache_part, self.attempts, self.resumed, now)
         if self._lookup is not None:
-            self._lookup.store(self._journal, outcome)
+            self._lookup.store(self.journal, outcome)
         self.state = step(self.state, Event.END)
         # The sink first: pumping the queue for the freed slot may do a lot of work for others.
         self._sink.done(outcome)
         self._let_go()
         self._hub.ended(self, outcome, None)
 
+    # --- when something breaks
+
     def on_failure(self, failure: Failure) -> None:
-        """The call is over. Before the first byte it may be made again elsewhere; a busy backend blames nobody."""
-        self._call = None
-        self._hub.attempt_failed(self, self._backend, failure)
-        lease, self._lease = self._lease, None
-        assert lease is not None
-        spent = self._attempts >= ATTEMPTS_MAX and not failure.busy
-        if self.state is State.STREAMING or not failure.retryable or spent:
-            self._lease = lease
-            self.fail(failure)
+        """The call is over. Another backend is asked, or goes on; a busy one blames nobody."""
+        lease, turn, self._call = self._lease, self._turn, None
+        assert lease is not None and turn is not None
+        self._hub.attempt_failed(self, lease, failure)
+        if self.state is State.STREAMING:
+            self._broken(failure)
+        elif not self._may_ask_again(failure):
+            self.fail(self._resumption.broken_by if self._resumption is not None else failure)
+        if not self.state.live:
             return
         if failure.busy:
-            self._attempts -= 1
+            self.attempts -= self._resumption is None
             until = self._hub.clock.time() + min(failure.retry_after_s or BUSY_AVOID_MAX_S, BUSY_AVOID_MAX_S)
             self._hub.avoid(lease, until)
         else:
-            self._excluded |= {lease.spec.name}
-            self._last_failure = failure
-            self._queue_until = None
+            turn.exclude(lease.spec.process, failure, resume=self._resumption is not None)
         self.state = step(self.state, Event.AGAIN)
+        self._lease = None
         # It has its next turn before the slot it gives back can be taken by one who came later.
-        self._admit(again=True)
+        turn.take(self.times.ends_at, again=True)
         lease.release()
+
+    def _may_ask_again(self, failure: Failure) -> bool:
+        """Nothing came of this backend: may another one be asked?"""
+        if failure.busy:
+            return True
+        if self._resumption is not None:
+            self._resumes += 1
+            return self._resumes <= RESUMES_MAX
+        # One that the pool knows to be dead gets no more requests, so moving away from it can feed no storm.
+        lost = failure.code == errors.BACKEND_LOST
+        return failure.retryable and self.attempts < ATTEMPTS_MAX and (lost or self._hub.may_retry())
+
+    def _broken(self, failure: Failure) -> None:
+        """A stream broke: prepare to go on with it; where that cannot be, end it."""
+        self._resumes += 1
+        resumption = resumption_of(self.request, self.journal, failure) if self._resumes <= RESUMES_MAX else None
+        if resumption is None:
+            self.fail(failure)
+            return
+        self._resumption = resumption
+        if (last_events := resumption.rest()) is not None:
+            self._sink.events(last_events)
+            self.journal.add(last_events)
+            self._complete(broken=True)
 
     def backend_lost(self) -> None:
         """The backend was declared dead: nothing is waited for."""
-        if self._call is not None:
-            self._call.cancel()
-        self.on_failure(errors.backend_lost(self._backend))
+        self._give_up(errors.backend_lost(self.backend))
 
     def runs_on(self, index: int, generation: int) -> bool:
         lease = self._lease
         return lease is not None and lease.index == index and lease.generation == generation
-
-    @property
-    def _backend(self) -> str:
-        return self._lease.spec.name if self._lease is not None else "?"
 
     def check(self, now: float) -> None:
         """Called every tick: has any of this exchange's deadlines passed?"""
@@ -270,7 +276,8 @@ class Exchange:
         if now >= self.times.ends_at:
             self.fail(self.times.deadline_passed())
         elif self._call is not None and not self._paused:
-            late = self.times.backend_late(self.state, self._backend, self._hub.limits, now, stream=self.request.stream)
+            limits = self._hub.limits.of(self.request)
+            late = self.times.backend_late(self.state, self.backend, limits, now, stream=self.request.stream)
             if late is not None:
                 self._give_up(late)
 
@@ -278,14 +285,6 @@ class Exchange:
         if self._call is not None:
             self._call.cancel()
         self.on_failure(failure)
-
-    def _queue_expired(self, now: float) -> None:
-        """Its time in the queue is over; the queue has let go of it."""
-        self._waiter = None
-        if now >= self.times.ends_at:
-            self.fail(self.times.deadline_passed())
-        else:
-            self.fail(errors.queue_timeout(now - self.times.began_at, self._hub.retry_after_s()))
 
     # --- endings
 
@@ -306,9 +305,9 @@ class Exchange:
         if self._lookup is not None:
             self._lookup.cancel()
             self._lookup = None
-        if self._waiter is not None:
-            self._hub.queue.remove(self._waiter)
-            self._waiter = None
+        if self._turn is not None:
+            self._turn.give_up()
+            self._turn = None  # it holds this in turn: a cycle would be left to the garbage collector
         if self._call is not None:
             self._call.cancel()
             self._call = None

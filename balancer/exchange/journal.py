@@ -1,19 +1,22 @@
 """What was relayed of one answer, kept raw and read only when somebody needs the text.
 
-A raw journal weighs over 200 bytes a token, so every 16 KiB it is compacted to text; an answer beyond the bound is
-relayed all the same but can be neither cached nor resumed.
+A raw journal weighs over 200 bytes a token, so every 16 KiB it is compacted to text and token ids; an answer beyond
+the bound is relayed all the same but can be neither cached nor resumed.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from balancer.wire.openai import Chunk, chunk_text, is_plain, parse_chunk
+from balancer.wire.continuation import Begun
+from balancer.wire.openai import Chunk, Usage, chunk_text, is_plain, parse_chunk
 from balancer.wire.sse import event_data
 from balancer.wire.whole import parse_whole
 
 COMPACT_BYTES: Final = 16 << 10
 TEXT_MAX_BYTES: Final = 256 << 10
+_USAGE_WITHIN: Final = 3
+"""Usage comes in one of the last pieces."""
 
 
 class Answer(NamedTuple):
@@ -32,22 +35,19 @@ class Journal:
     """The events of one answer."""
 
     __slots__ = (
-        "_finish_reason",
-        "_model",
-        "_overflowed",
-        "_plain",
-        "_raw",
-        "_raw_bytes",
-        "_text",
-        "_text_bytes",
-        "_usage",
-    )
+        "_finish_reason", "_first", "_model", "_overflowed", "_plain", "_prompt_ids", "_raw", "_raw_bytes", "_text",
+        "_text_bytes", "_token_ids", "_tokens", "_usage",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._raw: list[bytes] = []
         self._raw_bytes = 0
         self._text: list[str] = []
         self._text_bytes = 0
+        self._first: Chunk | None = None
+        self._tokens = 0
+        self._token_ids: list[int] | None = []
+        self._prompt_ids: list[int] | None = None
         self._finish_reason: str | None = None
         self._model = ""
         self._usage: tuple[int, int] | None = None
@@ -67,12 +67,13 @@ class Journal:
         """Keep an answer that came in one piece. Raises `ValueError` for what is none."""
         whole = parse_whole(body)
         self._model = whole.model
-        self._plain = whole.plain
-        self._finish_reason = whole.finish_reason
-        self._text = [whole.text]
         self._text_bytes = len(body)
-        if whole.usage is not None:
-            self._usage = (whole.usage.prompt_tokens, whole.usage.completion_tokens)
+        self._text = [whole.text]
+        self._finish_reason = whole.finish_reason
+        self._plain = whole.plain
+        if (usage := whole.usage) is not None:
+            self._usage = (usage.prompt_tokens, usage.completion_tokens)
+        self._bound()
 
     @property
     def size_bytes(self) -> int:
@@ -88,7 +89,46 @@ class Journal:
             "".join(self._text), self._finish_reason, self._model, prompt_tokens, completion_tokens, self._plain
         )
 
+    def begun(self) -> Begun | None:
+        """What another backend needs to go on with it; ``None`` where that is more than one text, or too much."""
+        self._compact()
+        first = self._first
+        if self._overflowed or not self._plain or first is None:
+            return None
+        text = "".join(self._text)
+        told = (first.id, first.model, int(first.created), text)
+        if not text:
+            return Begun(*told, 0)  # tokens that said nothing are nothing to go on with
+        return Begun(*told, self._tokens, self._token_ids, self._prompt_ids)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """As far as it was read (`answer` and `begun` read all of it)."""
+        return self._finish_reason
+
+    def usage(self) -> tuple[int, int] | None:
+        """Tokens of prompt and completion, if the engine told them, without reading all of the answer."""
+        if self._usage is None:
+            for events in self._raw[-_USAGE_WITHIN:]:
+                if b'"usage"' in events:
+                    self._find_usage(events)
+        return self._usage
+
+    def _find_usage(self, events: bytes) -> None:
+        for data in event_data(events):
+            if b'"usage"' in data:
+                try:
+                    self._count(parse_chunk(data).usage)
+                except ValueError:
+                    continue
+
+    def _count(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self._usage = (usage.prompt_tokens, usage.completion_tokens)
+
     def _compact(self) -> None:
+        if not self._raw:
+            return
         raw, self._raw, self._raw_bytes = b"".join(self._raw), [], 0
         pieces: list[str] = []
         for data in event_data(raw):
@@ -101,16 +141,29 @@ class Journal:
         text = "".join(pieces)
         self._text.append(text)
         self._text_bytes += len(text.encode("utf-8", "surrogatepass"))
+        self._bound()
+
+    def _bound(self) -> None:
         if self._text_bytes > TEXT_MAX_BYTES:
             self._overflowed = True
             self._text.clear()
             self._text_bytes = 0
 
     def _read(self, chunk: Chunk, pieces: list[str]) -> None:
+        if self._first is None:
+            self._first = chunk
         self._model = self._model or chunk.model
         self._plain = self._plain and is_plain(chunk)
-        if chunk.usage is not None:
-            self._usage = (chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
+        self._prompt_ids = self._prompt_ids or chunk.prompt_token_ids
+        self._count(chunk.usage)
         for choice in chunk.choices:
-            pieces.append(chunk_text(choice))
+            text, ids = chunk_text(choice), choice.token_ids
             self._finish_reason = choice.finish_reason or self._finish_reason
+            self._prompt_ids = self._prompt_ids or choice.prompt_token_ids
+            if ids and self._token_ids is not None:
+                self._token_ids += ids
+                self._tokens += len(ids)
+            elif text:
+                self._token_ids = None
+                self._tokens += 1
+            pieces.append(text)

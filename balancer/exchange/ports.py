@@ -32,6 +32,29 @@ class Outcome(NamedTuple):
     age_s: float | None = None
     entry: str | None = None
     """The cache entry that answered."""
+    resumed: int = 0
+    """How often another backend went on with it."""
+
+
+class Record(NamedTuple):
+    """What became of one request, for those who keep count. Times in seconds."""
+
+    request: Request
+    model: str
+    backend: str
+    """Who answered, or was asked last; empty if nobody was."""
+    outcome: str
+    """completed | cancelled | the code of a failure"""
+    status: int
+    """In HTTP's terms."""
+    cache: str
+    attempts: int
+    resumed: int
+    queue_s: float
+    ttft_s: float | None
+    total_s: float
+    prompt_tokens: int | None
+    completion_tokens: int | None
 
 
 class Opening(NamedTuple):
@@ -42,6 +65,8 @@ class Opening(NamedTuple):
     attempts: int
     similarity: float | None = None
     age_s: float | None = None
+    resumed: int = 0
+    """How often another backend went on with it."""
 
 
 class Sink(Protocol):
@@ -49,6 +74,9 @@ class Sink(Protocol):
 
     def opened(self, opening: Opening) -> None:
         """The answer begins: comes before the first ``events``, or ``whole``."""
+
+    def resumed(self, opening: Opening) -> None:
+        """Another backend goes on with the answer; what follows continues what was told."""
 
     def queued(self, position: int) -> None:
         """The request waits; ``position`` 1 is next."""

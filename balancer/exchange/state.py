@@ -1,6 +1,7 @@
 """The life of one request, as one table. Pure.
 
-              .-> EMBEDDING -.          .--------- AGAIN ---------.
+       .------------------------- AGAIN ---------+----------.
+       v      .-> EMBEDDING -.                   |          |
     ARRIVED --+--------------+-> QUEUED -> ASKING -> STREAMING -> COMPLETE
                              '------------^    any live state -> FAILED | CANCELLED
 
@@ -24,7 +25,7 @@ class State(enum.Enum):
     ASKING = "asking"
     """A lease is held and the request was sent; nothing came back yet."""
     STREAMING = "streaming"
-    """Part of the answer was relayed: from here on no other backend can start over."""
+    """Part of the answer was relayed: from here on another backend can only go on with it, never start over."""
     COMPLETE = "complete"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -43,7 +44,7 @@ class Event(enum.Enum):
     HIT = "hit"
     FIRST = "first"
     AGAIN = "again"
-    """The backend was busy or failed before its first byte; another one may be asked."""
+    """The backend was busy or failed; another one may be asked, or may go on with what was relayed."""
     END = "end"
     FAIL = "fail"
     CANCEL = "cancel"
@@ -62,6 +63,7 @@ TABLE: Final[dict[tuple[State, Event], State]] = {
     (State.EMBEDDING, Event.LEASE): State.ASKING,
     (State.QUEUED, Event.LEASE): State.ASKING,
     (State.ASKING, Event.AGAIN): State.ARRIVED,
+    (State.STREAMING, Event.AGAIN): State.ARRIVED,
     (State.ASKING, Event.FIRST): State.STREAMING,
     (State.STREAMING, Event.END): State.COMPLETE,
     **{(state, Event.FAIL): State.FAILED for state in _LIVE},

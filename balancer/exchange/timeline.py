@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from balancer import errors
 from balancer.cache.entry import Entry
 from balancer.errors import Failure
 from balancer.exchange.ports import Outcome
 from balancer.exchange.state import State
+from balancer.pool.backend import BackendSpec
+from balancer.request import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,16 @@ class Limits:
     between_tokens_s: float = 30.0
     queue_s: float = 30.0
     request_s: float = 600.0
+
+    def of(self, request: Request) -> Limits:
+        """Those of one request, which may have been given stricter ones."""
+        if request.first_token_s is None and request.between_tokens_s is None:
+            return self
+        return replace(
+            self,
+            first_token_s=min(self.first_token_s, request.first_token_s or self.first_token_s),
+            between_tokens_s=min(self.between_tokens_s, request.between_tokens_s or self.between_tokens_s),
+        )
 
 
 @dataclass(slots=True)
@@ -32,12 +44,45 @@ class Timeline:
     first_at: float = 0.0
     heard_at: float = 0.0
     """The last sign of the backend."""
+    asked_at: float = 0.0
+    """When the backend of now was asked; `leased_at` and `first_at` are those of the first that answered."""
+    answered_at: float = 0.0
+    pieces: int = 0
+    """In how many its answer came so far."""
+    client_slow: bool = False
+    """The client could not follow, so that the backend's pace is not its own."""
+
+    def asked(self, now: float) -> None:
+        """A backend was asked."""
+        self.asked_at = self.heard_at = now
+        self.pieces = 0
+        if not self.first_at:
+            self.leased_at = now
+
+    def answers(self, now: float) -> None:
+        """Its first piece came."""
+        self.answered_at = now
+        if not self.first_at:
+            self.first_at = now
 
     def postpone(self, seconds: float) -> None:
         """Move all deadlines."""
         self.ends_at += seconds
         self.leased_at += seconds
+        self.asked_at += seconds
         self.heard_at += seconds
+
+    def pace(self) -> tuple[float | None, float | None]:
+        """Seconds to this backend's first token and between two; ``None`` where that cannot be known."""
+        if self.pieces < 2:
+            return None, None  # all in one piece: the first token's time is not to be seen
+        itl_s = (self.heard_at - self.answered_at) / (self.pieces - 1)
+        return self.answered_at - self.asked_at, None if self.client_slow else itl_s
+
+    def so_far(self, now: float) -> tuple[float, float | None, float]:
+        """Seconds from the arrival to a slot (or now), to the first token if there was one, and to now."""
+        began = self.began_at
+        return (self.leased_at or now) - began, self.first_at - began if self.first_at else None, now - began
 
     def deadline_passed(self) -> Failure:
         return errors.deadline_passed(self.ends_at - self.began_at)
@@ -46,44 +91,27 @@ class Timeline:
         self, state: State, backend: str, limits: Limits, now: float, *, stream: bool = True
     ) -> Failure | None:
         """What the backend owes by now and has not given; a whole answer may take as long as the request may."""
-        if state is State.ASKING and stream and now - self.leased_at >= limits.first_token_s:
+        if state is State.ASKING and stream and now - self.asked_at >= limits.first_token_s:
             return errors.backend_timeout(backend, "first token", limits.first_token_s)
         if state is State.STREAMING and now - self.heard_at >= limits.between_tokens_s:
             return errors.backend_timeout(backend, "further token", limits.between_tokens_s)
         return None
 
-    def answered(self, model: str, backend: str, cache: str, attempts: int, now: float) -> Outcome:
-        """The outcome of an answer that a backend made."""
-        return self._outcome(model, backend, cache, attempts, self.leased_at, self.first_at, now)
+    def answered(self, spec: BackendSpec, model: str, cache: str, attempts: int, resumed: int, now: float) -> Outcome:
+        """The outcome of an answer to a request for `model` that this backend made, or ended."""
+        began = self.began_at
+        return Outcome(
+            spec.serves(model),
+            spec.name,
+            cache,
+            attempts,
+            self.leased_at - began,
+            self.first_at - began,
+            now - began,
+            resumed=resumed,
+        )
 
     def cached(self, model: str, entry: Entry, kind: str, similarity: float | None, now: float) -> Outcome:
         """The outcome of an answer that the cache gave."""
-        age_s = now - entry.created
-        return self._outcome(model, entry.backend, kind, 0, now, now, now, similarity, age_s, entry.id)
-
-    def _outcome(
-        self,
-        model: str,
-        backend: str,
-        cache: str,
-        attempts: int,
-        leased_at: float,
-        first_at: float,
-        now: float,
-        similarity: float | None = None,
-        age_s: float | None = None,
-        entry: str | None = None,
-    ) -> Outcome:
-        began = self.began_at
-        return Outcome(
-            model=model,
-            backend=backend,
-            cache=cache,
-            attempts=attempts,
-            queue_s=leased_at - began,
-            ttft_s=first_at - began,
-            total_s=now - began,
-            similarity=similarity,
-            age_s=age_s,
-            entry=entry,
-        )
+        taken_s, age_s = now - self.began_at, now - entry.created
+        return Outcome(model, entry.backend, kind, 0, taken_s, taken_s, taken_s, similarity, age_s, entry.id)

@@ -6,5 +6,9 @@ The `Registry` (`registry.py`) is the only writer of both: it takes registration
 passing of time, asks one `Detector` (`detector.py`) per backend, and returns the `Transition`s
 (`transition.py`) that it caused, so that the shell around it can log them and end exchanges.
 
+Who lives is the detector's to say, who works the `Breaker`'s (`breaker.py`): it hears what requests come to, ejects
+by failures in a row or by a pace far from that of peers (`outliers.py`, `pace.py`), and eases in what comes back
+(`ramp.py`). Its decisions are gates and shares of weight in the ledger, so that routing needs to ask nobody.
+
 Nothing here reads a clock, draws a random number or does I/O: `now` is always an argument, in monotonic seconds.
 """

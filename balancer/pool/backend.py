@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["native", "upstream", "classic"]
@@ -12,6 +12,10 @@ Kind = Literal["native", "upstream", "classic"]
 
 CLASSIC_MODEL = "classic"
 """The model of backends that cannot name one: they serve requests that name none either."""
+
+
+CONTINUING = frozenset({"continue_from", "continue_final_message"})
+"""Abilities that let a chat answer go on where another backend left it; a prompt can simply be longer."""
 
 
 class State(enum.Enum):
@@ -64,6 +68,8 @@ class BackendSpec:
     """Drawn at random at each start of the backend's process: tells a restart from a lost connection."""
     max_prompt_bytes: int | None = None
     """Longest prompt it can read (UTF-8 bytes); None is no limit of its own."""
+    authorization: str = field(default="", repr=False)
+    """What it is sent as ``authorization``, to show who asks: a secret, never shown or logged."""
 
     def __post_init__(self) -> None:
         if self.slots < 1:
@@ -75,8 +81,22 @@ class BackendSpec:
     def address(self) -> tuple[str, int]:
         return (self.host, self.port)
 
+    @property
+    def process(self) -> str:
+        """Names one run of the backend: after a restart it is another."""
+        return f"{self.name} {self.instance}"
+
     def offers(self, model: str) -> bool:
-        return any(info.name == model for info in self.models)
+        for info in self.models:  # noqa: SIM110 - asked several times a request, `any` takes three times as long
+            if info.name == model:
+                return True
+        return False
+
+    def continues(self, endpoint: str) -> bool:
+        """Whether it can go on with an answer of this endpoint that another backend began."""
+        if self.kind == "classic" or endpoint not in self.endpoints:
+            return False
+        return endpoint == "completions" or not self.abilities.isdisjoint(CONTINUING)
 
     def serves(self, model: str) -> str:
         """The model that a request for ``model`` really gets here: one that cannot name its model is not that one."""

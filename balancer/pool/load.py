@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 STUCK_AFTER_MS = 10_000
 """An engine that has work and takes no step for this long is not ready, whatever its agent says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """One report; counts of requests and of tokens. `slots` 0 means not told: the registered number stays."""
 
     running: int = 0

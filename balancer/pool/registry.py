@@ -14,6 +14,8 @@ import math
 from collections.abc import Iterable
 
 from balancer.pool.backend import BackendSpec, State
+from balancer.pool.breaker import Breaker
+from balancer.pool.breaker_limits import BreakerLimits
 from balancer.pool.claims import is_same_place, is_same_process, refusal
 from balancer.pool.detector import CLASSIC, NATIVE, PROBED, Detector, Timings
 from balancer.pool.drains import Drains
@@ -52,8 +54,10 @@ class Registry:
         tick_s: float = 0.25,
         model_memory_s: float = 600.0,
         first_lease_id: int = 1,
+        breaker: BreakerLimits | None = None,
     ) -> None:
         self.ledger = Ledger(max_backends)
+        self.breaker = Breaker(self.ledger, breaker or BreakerLimits())
         self.stall_s = 0.0
         """How long this process stood still, as the last `advance` found; others move their deadlines by it."""
         self._reclaim_s = reclaim_s
@@ -203,10 +207,11 @@ class Registry:
             if now >= self._forget_at(member):
                 transitions.append(self._remove(member, Reason.FORGOTTEN, now))
         self._parking.advance(now)
+        self.breaker.advance(now, self.view, stall_s)
         return tuple(transitions)
 
     def deadline(self) -> float:
-        """When `advance` can next change anything, if nothing is heard until then (inf: never)."""
+        """When `advance` can next change a backend's state, if nothing is heard until then (inf: never)."""
         times = [min(m.detector.deadline(), self._forget_at(m)) for m in self._by_name.values()]
         return min(times, default=math.inf)
 
@@ -227,6 +232,7 @@ class Registry:
         if new is old:
             return ()
         member.dead_at = now if new is State.DEAD else None
+        self.breaker.moved(member.index, new, now)
         self._changed = True
         return (_transition(member, old, new, reason),)
 
@@ -264,6 +270,7 @@ class Registry:
         if spec.kind != "upstream":
             self._by_address[spec.address] = spec.name
         self._models.offer(spec.models)
+        self.breaker.moved(index, detector.state, now)
         self._changed = True
         return member
 
@@ -278,6 +285,7 @@ class Registry:
     def _remove(self, member: Member, reason: Reason, now: float) -> Transition:
         transition = _transition(member, member.state, None, reason)
         self._drop(member, now)
+        self.breaker.moved(member.index, None, now)
         if reason is Reason.LEFT:
             self._parking.park(member.index, now)
         else:

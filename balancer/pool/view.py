@@ -43,7 +43,7 @@ class Tier:
         self.backends = backends
         self.indexes: list[int] = [backend.index for backend in backends]
         self.indexes_np: npt.NDArray[np.intp] = np.array(self.indexes, dtype=np.intp)
-        self.positions: dict[str, int] = {backend.spec.name: at for at, backend in enumerate(backends)}
+        self.positions: dict[str, int] = {backend.spec.process: at for at, backend in enumerate(backends)}
         limits = [backend.spec.max_prompt_bytes for backend in backends]
         self.prompt_limits: list[int] | None = None
         """The longest prompt (bytes) of each, in step with `indexes`; None when nobody has a limit."""
@@ -69,7 +69,7 @@ class PoolView:
         self.backends = tuple(backends)
         self._by_name = {backend.spec.name: backend for backend in self.backends}
         self._models: Mapping[str, tuple[PoolBackend, ...]] | None = None
-        self._groups: dict[tuple[str, str, bool], Group] = {}
+        self._groups: dict[tuple[str, str, bool, bool], Group] = {}
 
     def named(self, name: str) -> PoolBackend | None:
         return self._by_name.get(name)
@@ -84,20 +84,22 @@ class PoolView:
             self._models = MappingProxyType({name: tuple(backends) for name, backends in found.items()})
         return self._models
 
-    def group(self, model: str, endpoint: str, *, named: bool = True) -> Group:
+    def group(self, model: str, endpoint: str, *, named: bool = True, resume: bool = False) -> Group:
         """The candidates for requests to this model and endpoint.
 
         ``named`` False: the client named no model and this is the default, so backends that cannot name theirs
-        will do as well.
+        will do as well. ``resume``: only those that can continue an answer.
         """
-        group = self._groups.get((model, endpoint, named))
+        group = self._groups.get((model, endpoint, named, resume))
         if group is None:
             backends = self.models().get(model, ())
             if not named and model != CLASSIC_MODEL:
                 backends += self.models().get(CLASSIC_MODEL, ())
+            if resume:
+                backends = tuple(b for b in backends if b.spec.continues(endpoint))
             group = _group(backends, endpoint)
             if group.model_offered and len(self._groups) < MAX_GROUPS:
-                self._groups[model, endpoint, named] = group
+                self._groups[model, endpoint, named, resume] = group
         return group
 
 

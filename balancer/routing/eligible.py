@@ -1,17 +1,17 @@
-"""Which backends of a tier can take a request now: a free slot, not busy, not excluded, the prompt fits."""
+"""Which of a tier can take a request now: a free slot, not busy, not ejected, not excluded, the prompt fits."""
 
 from __future__ import annotations
 
-from balancer.pool.ledger import Ledger
+from balancer.pool.ledger import SHUT, Ledger
 from balancer.pool.view import Tier
 from balancer.routing.policy import FEW, Candidates, RouteNeed
 
 
-def eligible(tier: Tier, ledger: Ledger, need: RouteNeed, now: float) -> Candidates:
-    """Their indexes, in the pool's order; empty when there are none."""
+def eligible(tier: Tier, ledger: Ledger, need: RouteNeed, now: float, gated: bool = False) -> Candidates:
+    """Their indexes, in the pool's order; empty when there are none. Gates are heeded only if `gated`."""
     if len(tier.indexes) <= FEW:
-        return _of_few(tier, ledger, need, now)
-    return _of_many(tier, ledger, need, now)
+        return _of_few(tier, ledger, need, now, gated)
+    return _of_many(tier, ledger, need, now, gated)
 
 
 def anyone_may(tier: Tier, need: RouteNeed) -> bool:
@@ -25,11 +25,11 @@ def possible(tier: Tier, need: RouteNeed) -> list[int]:
     return [
         backend.index
         for backend, limit in zip(tier.backends, limits, strict=True)
-        if need.prompt_bytes <= limit and backend.spec.name not in need.exclude
+        if need.prompt_bytes <= limit and backend.spec.process not in need.exclude
     ]
 
 
-def _of_few(tier: Tier, ledger: Ledger, need: RouteNeed, now: float) -> list[int]:
+def _of_few(tier: Tier, ledger: Ledger, need: RouteNeed, now: float, gated: bool) -> list[int]:
     in_flight = ledger.in_flight
     slots = ledger.slots
     found = tier.indexes if anyone_may(tier, need) else possible(tier, need)
@@ -37,16 +37,21 @@ def _of_few(tier: Tier, ledger: Ledger, need: RouteNeed, now: float) -> list[int
     if now < ledger.busy_horizon:
         busy_until = ledger.busy_until
         found = [index for index in found if busy_until[index] <= now]
+    if gated:
+        gate = ledger.gate
+        found = [index for index in found if gate[index] != SHUT]
     return found
 
 
-def _of_many(tier: Tier, ledger: Ledger, need: RouteNeed, now: float) -> Candidates:
+def _of_many(tier: Tier, ledger: Ledger, need: RouteNeed, now: float, gated: bool) -> Candidates:
     found = tier.indexes_np
     fits = ledger.in_flight_np[found] < ledger.slots_np[found]
     if tier.prompt_limits is not None:
         fits &= tier.prompt_limits_np >= need.prompt_bytes
     if now < ledger.busy_horizon:
         fits &= ledger.busy_until_np[found] <= now
+    if gated:
+        fits &= ledger.gate_np[found] != SHUT
     for name in need.exclude:
         position = tier.positions.get(name)
         if position is not None:

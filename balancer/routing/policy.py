@@ -38,9 +38,11 @@ class RouteNeed(NamedTuple):
     """ "chat", "completions", "embeddings" or "responses"."""
     prompt_bytes: int = 0
     exclude: frozenset[str] = frozenset()
-    """Names of backends that failed this request already."""
+    """Processes (`BackendSpec.process`) that failed this request already."""
     named: bool = True
     """The client named the model; else it is the default, and a backend that cannot name its model will do."""
+    resume: bool = False
+    """An answer that another backend began is to be continued: only who can go on from a text will do."""
 
 
 class Policy(Protocol):

@@ -8,11 +8,13 @@ the earlier has a slot. Why there is no lease is worked out only when there is n
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import Group, PoolView
 from balancer.routing.eligible import anyone_may, eligible, possible
+from balancer.routing.panic import is_panic, only_ejected
 from balancer.routing.policy import Policy, Rng, RouteNeed
 
 
@@ -31,8 +33,8 @@ class NoBackendReason(enum.StrEnum):
 class NoSlot:
     """Someone could take the request, but all are full or busy.
 
-    `not_before` is the earliest time (monotonic s) at which a backend with a free slot may be asked again after
-    it answered that it was busy; None when only a freed slot can help.
+    `not_before` is the earliest time (monotonic s) at which a backend with a free slot may be asked again, after it
+    answered that it was busy or was ejected; None when only a freed slot, or the end of a trial, can help.
     """
 
     not_before: float | None
@@ -54,22 +56,35 @@ class Router:
 
     def route(self, view: PoolView, ledger: Ledger, need: RouteNeed, now: float) -> Lease | NoSlot | NoBackend:
         """A lease on the chosen backend, or why there is none."""
-        group = view.group(need.model, need.endpoint, named=need.named)
+        group = view.group(need.model, need.endpoint, named=need.named, resume=need.resume)
+        gated = ledger.gated > 0 and not is_panic(group, ledger)
+        lease = self._lease(view, group, ledger, need, now, gated)
+        if lease is None and gated and only_ejected(group, ledger, need):
+            lease = self._lease(view, group, ledger, need, now, False)
+        return lease or _why_not(view, group, ledger, need, now, gated)
+
+    def _lease(
+        self, view: PoolView, group: Group, ledger: Ledger, need: RouteNeed, now: float, gated: bool
+    ) -> Lease | None:
         for tier in group.tiers:
-            candidates = eligible(tier, ledger, need, now)
+            candidates = eligible(tier, ledger, need, now, gated)
             if len(candidates):
                 return ledger.lease(self.policy.choose(candidates, view, ledger, need, now, self._rng))
-        return _why_not(view, group, ledger, need, now)
+        return None
 
 
-def _why_not(view: PoolView, group: Group, ledger: Ledger, need: RouteNeed, now: float) -> NoSlot | NoBackend:
-    if now >= ledger.busy_horizon and any(anyone_may(tier, need) for tier in group.tiers):
+def _why_not(
+    view: PoolView, group: Group, ledger: Ledger, need: RouteNeed, now: float, gated: bool
+) -> NoSlot | NoBackend:
+    if now >= ledger.busy_horizon and not gated and any(anyone_may(tier, need) for tier in group.tiers):
         return NoSlot(None)  # the common answer under overload, without a look at every backend
     indexes = [index for tier in group.tiers for index in possible(tier, need)]
     if indexes:
         # Whoever has a free slot and still wasn't eligible is avoided for a while.
-        avoided = [ledger.busy_until[i] for i in indexes if ledger.in_flight[i] < ledger.slots[i]]
-        return NoSlot(min(avoided, default=None))
+        free = [i for i in indexes if ledger.in_flight[i] < ledger.slots[i]]
+        avoided = [max(ledger.busy_until[i], ledger.shut_until[i] if gated else 0.0) for i in free]
+        earliest = min(avoided, default=math.inf)
+        return NoSlot(earliest if earliest < math.inf else None)
     if not view.backends:
         return NoBackend(NoBackendReason.EMPTY_POOL)
     if not group.model_offered:
@@ -78,7 +93,7 @@ def _why_not(view: PoolView, group: Group, ledger: Ledger, need: RouteNeed, now:
         return NoBackend(NoBackendReason.WRONG_ENDPOINT)
     if not group.tiers:
         return NoBackend(NoBackendReason.UNAVAILABLE)
-    without_limits = RouteNeed(need.model, need.endpoint, 0, need.exclude, need.named)
+    without_limits = need._replace(prompt_bytes=0)
     if any(possible(tier, without_limits) for tier in group.tiers):
         return NoBackend(NoBackendReason.PROMPT_TOO_LONG)
     return NoBackend(NoBackendReason.EXCLUDED)

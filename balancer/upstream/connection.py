@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         self._user: User | None = None
         self._kept = False
         self._heard = False
+        self._paused = False
         self._finish_timer: asyncio.TimerHandle | None = None
         self.address = address
         self.idle_since = 0.0
@@ -69,7 +70,7 @@ class Connection(asyncio.Protocol):
         self._user = None
         if self._transport is None:
             return
-        self._transport.resume_reading()
+        self.resume()
         if self.answer.complete:
             self._done()
         else:
@@ -83,10 +84,12 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         if self._transport is not None:
+            self._paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if self._transport is not None:
+        if self._paused and self._transport is not None:
+            self._paused = False
             self._transport.resume_reading()
 
     @property
@@ -94,7 +97,8 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def _done(self) -> None:
-        self._stop_timer()
+        if self._finish_timer is not None:
+            self._stop_timer()
         if self.answer.keep_alive and self.usable:
             self._kept = True
             self._pool.keep(self)
@@ -197,7 +201,9 @@ class ConnectionPool:
 
     def keep(self, connection: Connection) -> None:
         """Take back a connection that is ready for another request."""
-        idle = self._idle.setdefault(connection.address, deque())
+        idle = self._idle.get(connection.address)
+        if idle is None:
+            idle = self._idle[connection.address] = deque()
         connection.idle_since = asyncio.get_running_loop().time()
         idle.append(connection)
         if len(idle) > IDLE_PER_ADDRESS_MAX:

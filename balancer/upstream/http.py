@@ -16,14 +16,46 @@ from balancer.pool.backend import BackendSpec
 from balancer.request import Request
 from balancer.upstream.connection import Address, Connection, ConnectionPool
 from balancer.upstream.converted import Converted
-from balancer.wire import http1, openai
+from balancer.wire import http1, openai, responses
+from balancer.wire.continuation import can_continue
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.limits import RESPONSE_MAX_BYTES
 from balancer.wire.sse import EventSplitter, event_data
 
 ERROR_BODY_MAX_BYTES = 64 << 10
+TARGETS_MAX = 8192
 _PASSED_ON = frozenset({400, 404, 409, 413, 415, 422})
 """The engine refuses the request for what it is: its word goes to the client."""
+
+
+class Target:
+    """What every request to one backend has in common, made once; a backend that registers anew has another."""
+
+    __slots__ = ("_begun", "address", "spec")
+
+    def __init__(self, spec: BackendSpec) -> None:
+        server_name = (urlsplit(f"//{spec.host_header}").hostname or "") if spec.tls else ""
+        self.spec = spec
+        self.address = Address(spec.host, spec.port, spec.tls, server_name)
+        self._begun: dict[tuple[str, bool], bytes] = {}
+
+    def request(self, endpoint: str, id: str, body: bytes, *, stream: bool) -> bytes:
+        """A whole request."""
+        begun = self._begun.get((endpoint, stream))
+        if begun is None:
+            begun = self._begun[endpoint, stream] = self._begin(endpoint, stream=stream)
+        return b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b" % (begun, id.encode("latin-1"), len(body), body)
+
+    def _begin(self, endpoint: str, *, stream: bool) -> bytes:
+        spec = self.spec
+        path = spec.path_prefix + openai.ENDPOINT_PATHS[endpoint]
+        headers = [
+            ("accept", "text/event-stream" if stream else "application/json"),
+            ("content-type", "application/json"),
+        ]
+        if spec.authorization:
+            headers.append(("authorization", spec.authorization))
+        return http1.request_begun("POST", path, spec.host_header or f"{spec.host}:{spec.port}", headers)
 
 
 class HttpUpstream:
@@ -31,34 +63,58 @@ class HttpUpstream:
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
+        self._targets: dict[str, Target] = {}
 
     def ask(self, spec: BackendSpec, request: Request, model: str, receiver: Receiver) -> HttpCall:
         """See `balancer.exchange.ports.Upstream`."""
         offered, stream = spec.endpoints, request.stream
-        endpoint, body = openai.body_for(request.body, request.endpoint, offered, model, stream=stream, raw=request.raw)
-        path = spec.path_prefix + openai.ENDPOINT_PATHS[endpoint]
-        headers = (("accept", "text/event-stream" if stream else "application/json"), ("x-request-id", request.id))
-        host = spec.host_header or f"{spec.host}:{spec.port}"
-        server_name = (urlsplit(f"//{spec.host_header}").hostname or "") if spec.tls else ""
-        address = Address(spec.host, spec.port, spec.tls, server_name)
+        token_ids = ids_wanted(spec, request) if spec.abilities else False
+        endpoint, body = openai.body_for(
+            request.body, request.endpoint, offered, model, stream=stream, raw=request.raw, token_ids=token_ids
+        )
+        target = self._targets.get(spec.name)
+        if target is None or target.spec is not spec:
+            target = self._target(spec)
         if endpoint != request.endpoint:
             receiver = Converted(receiver, request)
-        content = http1.request("POST", path, host, body, headers)
-        return HttpCall(self._pool, address, spec.name, content, receiver, stream=stream)
+        content = target.request(endpoint, request.id, body, stream=stream)
+        return HttpCall(self._pool, target.address, spec.name, content, receiver, stream=stream, endpoint=endpoint)
+
+    def _target(self, spec: BackendSpec) -> Target:
+        if len(self._targets) >= TARGETS_MAX:
+            self._targets.clear()  # of backends that have long left, most of them
+        self._targets[spec.name] = target = Target(spec)
+        return target
+
+
+def ids_wanted(spec: BackendSpec, request: Request) -> bool | str:
+    """How to ask for the answer's token ids, so that another backend can go on with exactly them; False: not at all."""
+    if not (request.stream and request.resumable and can_continue(request.body, request.endpoint)):
+        return False
+    return "continue" if "continue_from" in spec.abilities else "token_ids" in spec.abilities
 
 
 class HttpCall:
     """One request at one engine; a `balancer.exchange.ports.Call` and the user of a connection."""
 
     __slots__ = (
-        "_address", "_connection", "_name", "_over", "_parts", "_parts_bytes", "_paused", "_pool", "_receiver",
-        "_request", "_splitter", "_wants_stream",
+        "_address", "_connection", "_is_done", "_name", "_over", "_parts", "_parts_bytes", "_paused", "_pool",
+        "_receiver", "_request", "_splitter", "_wants_stream",
     )  # fmt: skip
 
     def __init__(
-        self, pool: ConnectionPool, address: Address, name: str, request: bytes, receiver: Receiver, *, stream: bool
+        self,
+        pool: ConnectionPool,
+        address: Address,
+        name: str,
+        request: bytes,
+        receiver: Receiver,
+        *,
+        stream: bool,
+        endpoint: str = "",
     ) -> None:
         self._pool = pool
+        self._is_done = responses.is_done if endpoint == "responses" else _is_done
         self._wants_stream = stream
         self._address = address
         self._name = name
@@ -118,25 +174,23 @@ class HttpCall:
         connection = self._connection
         assert connection is not None
         answer = connection.answer
-        if self._splitter is None and not self._parts:
-            kind = answer.headers.get(b"content-type", b"").lower()
-            if answer.status == 200 and self._wants_stream and kind.startswith(b"text/event-stream"):
-                self._splitter = EventSplitter()
         if self._splitter is not None:
             self._stream(connection, self._splitter, body)
             return
+        if self._wants_stream and not self._parts and answer.status == 200:  # noqa: SIM102 - as it is read
+            if answer.headers.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
+                self._splitter = EventSplitter()
+                self._stream(connection, self._splitter, body)
+                return
         self._parts.append(body)
         self._parts_bytes += len(body)
         whole = answer.status == 200 and not self._wants_stream
         if answer.complete and whole:
-            self._whole(connection)
+            self._receiver.on_whole(b"".join(self._parts))
+            if not self._over:  # the receiver has not cancelled
+                self._finish(connection)
         elif answer.complete or self._parts_bytes > (RESPONSE_MAX_BYTES if whole else ERROR_BODY_MAX_BYTES):
             self._refused(answer.status, answer.headers)
-
-    def _whole(self, connection: Connection) -> None:
-        self._receiver.on_whole(b"".join(self._parts))
-        if not self._over:  # the receiver has not cancelled
-            self._finish(connection)
 
     def _finish(self, connection: Connection) -> None:
         self._over = True
@@ -157,7 +211,11 @@ class HttpCall:
             if b'"error"' in events and (failure := self._error_in(events)) is not None:
                 self._fail(failure)
                 return
-            done = _is_done(events)
+            done = self._is_done(events)
+            if not done and self._is_done is not _is_done and _is_done(events):
+                # A response ends otherwise, but clients would take this for a clean end: it is not relayed.
+                self._fail(errors.backend_failed(self._name, "its stream ended before the answer did"))
+                return
             self._receiver.on_events(events)
             if self._over:
                 return  # the receiver cancelled
@@ -169,6 +227,9 @@ class HttpCall:
 
     def _error_in(self, events: bytes) -> Failure | None:
         """An engine that breaks inside a stream says so in an event."""
+        if self._is_done is responses.is_done:
+            said = responses.error_in(events)
+            return errors.backend_failed(self._name, "an error event", said) if said is not None else None
         for data in event_data(events):
             try:
                 chunk = openai.parse_chunk(data)
@@ -189,7 +250,8 @@ class HttpCall:
             expected = "event stream" if self._wants_stream else "answer of a sane size"
             self._fail(errors.backend_failed(self._name, f"an answer that is no {expected}"))
         else:
-            self._fail(errors.backend_failed(self._name, f"status {status}", message))
+            quoted = "" if status in (401, 403) else message  # about our own key, which it may repeat
+            self._fail(errors.backend_failed(self._name, f"status {status}", quoted))
 
     def _fail(self, failure: Failure) -> None:
         self._over = True

@@ -1,26 +1,39 @@
-"""Backends named by the operator: into the pool, and their health into the registry."""
+"""Backends named by the operator: into the pool and out of it, and their health and load into the registry.
+
+One that is removed gets no new work, and leaves when what runs on it has ended: an operator who takes a backend out
+does not mean to break its streams.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from balancer.errors import ConfigError
 from balancer.exchange.ports import Clock
 from balancer.pool.backend import BackendSpec
 from balancer.pool.detector import PASSIVE, Timings
+from balancer.pool.load import Load
 from balancer.pool.registry import Registry
 from balancer.pool.transition import Refused, Transition
-from balancer.tasks import spawn
+from balancer.upstream.changes import UpstreamChanges, plan_upstreams
 from balancer.upstream.connection import ConnectionPool
-from balancer.upstream.probe import Prober, upstream_spec
+from balancer.upstream.resolve import resolved
+from balancer.upstream.spec import UpstreamSpec
+from balancer.upstream.watched import Watched
 
 log = logging.getLogger("balancer.upstream")
 
+UPSTREAMS_MAX = 1024
+
 
 class Watch:
-    """Registers upstreams and keeps a prober on each. One over HTTPS is judged by its answers alone."""
+    """Registers upstreams and keeps a prober on each. One over HTTPS is judged by its answers alone.
+
+    ``apply`` is given the pool's transitions; ``pool_changed`` is called with none of them where a backend changed
+    without one: it may offer what somebody waits for.
+    """
 
     def __init__(
         self,
@@ -28,21 +41,94 @@ class Watch:
         pool: ConnectionPool,
         clock: Clock,
         apply: Callable[[Iterable[Transition]], None],
+        pool_changed: Callable[[Iterable[Transition]], None],
         timings: Timings,
     ) -> None:
+        self.pool = pool
         self._registry = registry
-        self._pool = pool
         self._clock = clock
         self._apply = apply
+        self._pool_changed = pool_changed
         self._timings = timings
+        self._watched: dict[str, Watched] = {}
+        self._leaving: dict[str, Watched] = {}
+        """Removed, with streams that are not over yet."""
+        self._from_settings: set[str] = set()
+        self._started = 0
 
-    async def add(self, url: str) -> None:
-        """Put the upstream into the pool; raises `ConfigError` if its address cannot be known."""
-        try:
-            spec = replace(await upstream_spec(url), instance=url)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"upstream {url}: {error}") from None
-        _Watched(self, spec)
+    # --- operators
+
+    async def add(self, upstream: UpstreamSpec) -> None:
+        """Put an upstream into the pool, until it is removed or the daemon ends. Raises `ConfigError`."""
+        backend = await resolved(upstream)
+        changes = UpstreamChanges((upstream,), (), (), ())
+        if upstream.name in self._watched:
+            raise ConfigError(f"upstream: there is already one named {upstream.name!r}")
+        self._check(changes)
+        self._start(upstream, backend)
+
+    def remove(self, name: str) -> int:
+        """No new work for it; it leaves when it is idle. How many requests it still has. Raises `KeyError`."""
+        watched = self._watched.pop(name)
+        self._from_settings.discard(name)
+        now = self._clock.time()
+        member = self._registry.lease(watched.lease_id)
+        if member is None:  # another backend has taken its name, after it was dead for long
+            watched.stop()
+            return 0
+        self._leaving[name] = watched
+        self._apply(self._registry.drain(name, now))
+        running = self._registry.ledger.in_flight[member.index]
+        log.info("upstream %s is removed; %d requests finish there", name, running)
+        self.advance(now)
+        return running
+
+    # --- settings
+
+    def plan(self, wanted: Sequence[UpstreamSpec]) -> UpstreamChanges:
+        """What has to be done so that the settings' upstreams are these."""
+        return plan_upstreams(
+            {name: watched.upstream for name, watched in self._watched.items()}, self._from_settings, wanted
+        )
+
+    async def resolve(self, changes: UpstreamChanges) -> dict[str, BackendSpec]:
+        """The new backends by name. Raises `ConfigError`; nothing has changed yet."""
+        new = (*changes.added, *changes.replaced)
+        return {spec.name: spec for spec in await asyncio.gather(*map(resolved, new))}
+
+    def take_over(self, wanted: Sequence[UpstreamSpec], backends: Mapping[str, BackendSpec]) -> UpstreamChanges:
+        """Change to the settings' upstreams; ``backends`` has the new ones. Raises `ConfigError` before any change."""
+        changes = self.plan(wanted)  # anew: while names were looked up, an operator may have added one, or removed one
+        self._check(changes)
+        if missing := [spec.name for spec in (*changes.added, *changes.replaced) if spec.name not in backends]:
+            raise ConfigError(f"upstream: {missing[0]!r} was added or removed at the same time; try again")
+        for name in (*changes.removed, *(spec.name for spec in changes.replaced)):
+            self.remove(name)
+        for spec in (*changes.replaced, *changes.added):
+            self._start(spec, backends[spec.name])
+        for spec in changes.changed:
+            self._watched[spec.name].change(spec)
+        self._from_settings = {spec.name for spec in wanted}
+        return changes
+
+    def _check(self, changes: UpstreamChanges) -> None:
+        for spec in changes.added:
+            holder = self._registry.named(spec.name)
+            if holder is not None and spec.name not in self._leaving:
+                message = f"the name belongs to the {holder.spec.kind} backend at {holder.spec.host}:{holder.spec.port}"
+                raise ConfigError(f"upstream: {spec.name!r}: {message}; give another with ;name=NAME")
+        if len(self._watched) + len(changes.added) - len(changes.removed) > UPSTREAMS_MAX:
+            raise ConfigError(f"upstream: expected at most {UPSTREAMS_MAX}")
+
+    def _start(self, upstream: UpstreamSpec, backend: BackendSpec) -> None:
+        if (old := self._leaving.pop(upstream.name, None)) is not None:
+            self._leave(old)  # it is draining, so its streams go on without a place in the pool
+        self._started += 1
+        watched = Watched(self, upstream, backend, instance=f"{upstream.url} {self._started}")
+        self._watched[upstream.name] = watched
+        watched.start()
+
+    # --- what is watched
 
     def register(self, spec: BackendSpec) -> int:
         """Enter or update a spec; its lease."""
@@ -51,35 +137,33 @@ class Watch:
         if isinstance(found, Refused):
             raise ConfigError(f"upstream {spec.name}: {found.message}")
         self._apply(found.transitions)
+        self._pool_changed(())
         return found.lease_id
 
-    def verdict(self, spec: BackendSpec, lease_id: int, healthy: bool) -> None:
+    def verdict(self, spec: BackendSpec, lease_id: int, healthy: bool, load: Load | None) -> None:
         """The outcome of a probe."""
         if spec.tls:
             return
-        report = self._registry.probe_ok if healthy else self._registry.probe_failed
-        self._apply(report(lease_id, self._clock.time()))
+        now = self._clock.time()
+        if healthy:
+            self._apply(self._registry.probe_ok(lease_id, now, load))
+        else:
+            self._apply(self._registry.probe_failed(lease_id, now))
 
-    def probe(self, prober: Prober, name: str) -> None:
-        spawn(prober.run(), name=f"probe {name}")
+    def advance(self, now: float) -> None:
+        """Every tick: let go of removed ones that are idle."""
+        for name, watched in list(self._leaving.items()):
+            member = self._registry.lease(watched.lease_id)
+            if member is None:
+                del self._leaving[name]
+                watched.stop()
+            elif not member.draining:  # its drain was taken back, and so its removal
+                del self._leaving[name]
+                self._watched[name] = watched
+            elif not self._registry.ledger.in_flight[member.index]:
+                del self._leaving[name]
+                self._leave(watched)
 
-    @property
-    def pool(self) -> ConnectionPool:
-        return self._pool
-
-
-class _Watched:
-    """One upstream with its current lease."""
-
-    def __init__(self, watch: Watch, spec: BackendSpec) -> None:
-        self._watch = watch
-        self._spec = spec
-        self._lease_id = watch.register(spec)
-        watch.probe(Prober(spec, watch.pool, self._offers, self._verdict), spec.name)
-
-    def _offers(self, spec: BackendSpec) -> None:
-        self._spec = spec
-        self._lease_id = self._watch.register(spec)
-
-    def _verdict(self, healthy: bool) -> None:
-        self._watch.verdict(self._spec, self._lease_id, healthy)
+    def _leave(self, watched: Watched) -> None:
+        watched.stop()
+        self._apply(self._registry.leave(watched.lease_id, self._clock.time()))

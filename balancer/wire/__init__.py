@@ -10,6 +10,8 @@
 * ``http1``      HTTP/1.1 heads, bodies and framing, in both directions
 * ``sse``        server-sent events
 * ``openai``     bodies in the OpenAI dialect, and every change from body to body
+* ``embeddings``, ``responses``  what of these two is read or written here
+* ``engine_metrics``  an engine's load in its Prometheus metrics
 * ``errors``     what went wrong on the wire, and whose fault it is
 
 Nothing here knows sockets, clocks or randomness: bytes go in, messages come out; nonces and ids are arguments.

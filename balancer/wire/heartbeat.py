@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import hmac
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from balancer.wire.limits import DATAGRAM_MAX_BYTES
 
@@ -25,6 +24,7 @@ MAC_BYTES: Final = 16
 
 _HEAD = struct.Struct("<2sBBQQ")
 _LOAD = struct.Struct("<IIIIIQQfIB")
+_BEAT_MIN_BYTES: Final = _HEAD.size + _LOAD.size + MAC_BYTES
 _MAGIC: Final = b"LB"
 _FLAG_READY: Final = 1
 _FLAG_DRAINING: Final = 2
@@ -33,8 +33,7 @@ _U64_MAX: Final = (1 << 64) - 1
 _RATE_MAX: Final = 1e9
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(NamedTuple):
     """What an engine says of its load. Counts are requests or tokens at the moment of sending."""
 
     sequence: int
@@ -52,8 +51,7 @@ class Beat:
     draining: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Whose datagram this claims to be; not yet proven."""
 
     kind: int
@@ -97,9 +95,7 @@ def peek(datagram: bytes) -> Head | None:
 def open_beat(key: bytes, datagram: bytes) -> Beat | None:
     """The beat, if the datagram is one and its MAC is right."""
     head = peek(datagram)
-    if head is None or head.kind != KIND_BEAT or len(datagram) < _HEAD.size + _LOAD.size + MAC_BYTES:
-        return None
-    if not _mac_holds(key, datagram):
+    if head is None or head.kind != KIND_BEAT or len(datagram) < _BEAT_MIN_BYTES or not _mac_holds(key, datagram):
         return None
     running, waiting, slots, prefill_running, prefill_waiting, kv_used, kv_total, tokens_per_s, ms, flags = (
         _LOAD.unpack_from(datagram, _HEAD.size)

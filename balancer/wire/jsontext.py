@@ -11,6 +11,9 @@ from balancer.wire.limits import JSON_DEPTH_MAX
 
 _decoder = msgspec.json.Decoder()
 
+encode_sorted = msgspec.json.Encoder(order="deterministic").encode
+"""What `decode_object` gave, as bytes: equal values as equal bytes, whatever the order of an object's members."""
+
 
 def decode_object(data: bytes) -> dict[str, Any]:
     """One JSON object; of a key that comes twice the last value counts.

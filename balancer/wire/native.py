@@ -27,7 +27,7 @@ KEEPALIVE: Final = b"\n"
 
 _ID_MIN: Final = -(1 << 63)
 _ID_MAX: Final = (1 << 63) - 1
-_OWN_FIELDS: Final = frozenset({"id", "key", "cache", "deadline_s"})
+_OWN_FIELDS: Final = frozenset({"id", "key", "cache", "deadline_s", "first_token_s", "between_tokens_s", "resume"})
 _CONTROL_KINDS: Final = ("register", "prove", "beat", "drain", "leave")
 _encode = msgspec.json.encode
 
@@ -40,6 +40,10 @@ class Ask(msgspec.Struct, frozen=True):
     key: str | None = None
     cache: str = "default"
     deadline_s: float | None = None
+    first_token_s: float | None = None
+    between_tokens_s: float | None = None
+    resume: bool = True
+    """Another backend may go on with the answer."""
 
 
 class Cancel(msgspec.Struct, frozen=True):
@@ -89,20 +93,31 @@ def _ask(message: dict[str, Any]) -> Ask:
     ask_id = _checked_id(message.get("id"))
     key = message.get("key")
     cache = message.get("cache", "default")
-    deadline_s = message.get("deadline_s")
+    resume = message.get("resume", True)
     if key is not None and not isinstance(key, str):
         raise BadLine("invalid_key", '"key" must be a string', id=ask_id)
     if not isinstance(cache, str) or cache not in CACHE_CONTROLS:
         raise BadLine("invalid_cache", f'"cache" must be one of {", ".join(sorted(CACHE_CONTROLS))}', id=ask_id)
-    if deadline_s is not None:
-        if isinstance(deadline_s, bool) or not isinstance(deadline_s, int | float) or not deadline_s > 0:
-            raise BadLine("invalid_deadline", '"deadline_s" must be a positive number of seconds', id=ask_id)
-        deadline_s = float(min(deadline_s, DEADLINE_MAX_S))  # in this order: a huge integer is no float
+    if not isinstance(resume, bool):
+        raise BadLine("invalid_resume", '"resume" must be true or false', id=ask_id)
+    deadline_s, first_token_s, between_tokens_s = (
+        _seconds(message, name, ask_id) if name in message else None
+        for name in ("deadline_s", "first_token_s", "between_tokens_s")
+    )
     if "prompt" in message and "messages" in message:
         raise BadLine("prompt_and_messages", 'give "prompt" or "messages", not both', id=ask_id)
     _check_content(message, ask_id)
     body = {name: value for name, value in message.items() if name not in _OWN_FIELDS}
-    return Ask(ask_id, body, key, cache, deadline_s)
+    return Ask(ask_id, body, key, cache, deadline_s, first_token_s, between_tokens_s, resume)
+
+
+def _seconds(message: dict[str, Any], name: str, ask_id: RequestId) -> float | None:
+    value = message[name]
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise BadLine("invalid_deadline", f'"{name}" must be a positive number of seconds', id=ask_id)
+    return float(min(value, DEADLINE_MAX_S))  # in this order: a huge integer is no float
 
 
 def _check_content(message: dict[str, Any], ask_id: RequestId) -> None:

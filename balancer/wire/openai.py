@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from balancer.wire.sse import event
+from balancer.wire.sse import event, event_data
 
 ENDPOINT_PATHS: Final = {
     "chat": "/v1/chat/completions",
@@ -18,6 +18,8 @@ ENDPOINT_PATHS: Final = {
     "embeddings": "/v1/embeddings",
     "responses": "/v1/responses",
 }
+PASSED_ENDPOINTS: Final = frozenset({"embeddings", "responses"})
+"""What goes to a backend that offers it and comes back unread."""
 _encode = msgspec.json.encode
 _WITH_USAGE: Final = {"include_usage": True}
 _NULL: Final = msgspec.Raw(b"null")
@@ -28,6 +30,27 @@ class Usage(msgspec.Struct, omit_defaults=False):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
+
+
+class ToldUsage(msgspec.Struct):
+    """Usage as engines tell it: some write null for what they did not count."""
+
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    total_tokens: int | None = None
+
+    def counted(self) -> Usage | None:
+        """``None`` unless prompt and completion were."""
+        prompt, completion = self.prompt_tokens, self.completion_tokens
+        if prompt is None or completion is None:
+            return None
+        return (
+            usage_of(prompt, completion) if self.total_tokens is None else Usage(prompt, completion, self.total_tokens)
+        )
+
+
+def usage_of(prompt_tokens: int, completion_tokens: int) -> Usage:
+    return Usage(prompt_tokens, completion_tokens, prompt_tokens + completion_tokens)
 
 
 class Delta(msgspec.Struct):
@@ -45,6 +68,7 @@ class Choice(msgspec.Struct):
     text: str | None = None
     finish_reason: str | None = None
     token_ids: list[int] | None = None
+    prompt_token_ids: list[int] | None = None
     logprobs: msgspec.Raw = _NULL
 
 
@@ -53,9 +77,17 @@ class Chunk(msgspec.Struct):
 
     id: str = ""
     model: str = ""
+    created: float = 0
+    """Unix seconds."""
     choices: list[Choice] = []
-    usage: Usage | None = None
+    told: ToldUsage | None = msgspec.field(default=None, name="usage")
     error: msgspec.Raw = _NULL
+    prompt_token_ids: list[int] | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        """If it was counted."""
+        return self.told.counted() if self.told is not None else None
 
 
 _ABSENT: Final = frozenset({b"null", b"[]", b'""'})
@@ -118,7 +150,8 @@ def messages_text(messages: object) -> str:
     """A conversation for a model without chat template: the contents, joined by blank lines."""
     if not isinstance(messages, list):
         return ""
-    return "\n\n".join(content_text(m.get("content")) for m in messages if isinstance(m, dict))
+    contents = [m.get("content") for m in messages if isinstance(m, dict)]
+    return "\n\n".join([content if type(content) is str else content_text(content) for content in contents])
 
 
 def chat_from_completion(body: dict[str, Any]) -> dict[str, Any]:
@@ -136,13 +169,26 @@ def completion_from_chat(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def body_for(
-    body: dict[str, Any], endpoint: str, offered: frozenset[str], model: str, *, stream: bool = True, raw: bytes = b""
+    body: dict[str, Any],
+    endpoint: str,
+    offered: frozenset[str],
+    model: str,
+    *,
+    stream: bool = True,
+    raw: bytes = b"",
+    token_ids: bool | str = False,
 ) -> tuple[str, bytes]:
     """The upstream endpoint and request body, in the form that the backend offers; a stream tells its usage.
 
-    ``raw`` is the body as the client sent it: it goes on as it is where nothing has to change. Raises `ValueError` if
-    the backend offers no form of the request (routing does not choose such a backend).
+    ``raw`` is the body as the client sent it: it goes on as it is where nothing has to change. ``token_ids``: the
+    engine can tell them, and is asked to by this value of ``return_token_ids``. Raises `ValueError` if the backend
+    offers no form of the request (routing does not choose such a backend).
     """
+    if endpoint in PASSED_ENDPOINTS and endpoint in offered:
+        return endpoint, raw if raw and body.get("model") == model else _encode({**body, "model": model})
+    if token_ids and "return_token_ids" not in body:
+        body = {**body, "return_token_ids": token_ids}
+        raw = raw and raw.rstrip()[:-1] + b',"return_token_ids":' + _encode(token_ids) + b"}"
     if raw and endpoint in offered and body.get("model") == model:
         if not stream or body.get("stream_options") == _WITH_USAGE:
             return endpoint, raw
@@ -160,6 +206,19 @@ def body_for(
     options = body.get("stream_options")
     options = {**options, **_WITH_USAGE} if isinstance(options, dict) else _WITH_USAGE
     return endpoint, _encode({**body, "model": model, "stream": True, "stream_options": options})
+
+
+def without_prompt_ids(events: bytes) -> bytes:
+    """The events without the token ids of the prompt, for clients that did not ask for them. Raises `ValueError`."""
+    told = []
+    for data in event_data(events):
+        if b'"prompt_token_ids"' in data:
+            chunk = msgspec.json.decode(data)
+            for part in (chunk, *chunk.get("choices", ())):
+                part.pop("prompt_token_ids", None)
+            data = _encode(chunk)
+        told.append(event(data))
+    return b"".join(told)
 
 
 # --- what we write ourselves
@@ -231,37 +290,3 @@ def error_in(body: bytes) -> tuple[str, str | None]:
         return parsed.error.message, code
     detail = parsed.detail if isinstance(parsed.detail, str) else ""
     return parsed.error or parsed.message or detail, None
-
-
-def models_body(models: dict[str, int | None], created: int) -> bytes:
-    """The answer of ``GET /v1/models``: model name -> context length in tokens."""
-    data = [_model(name, length, created) for name, length in sorted(models.items())]
-    return _encode({"object": "list", "data": data})
-
-
-def model_body(name: str, context_length: int | None, created: int) -> bytes:
-    """The answer of ``GET /v1/models/NAME``."""
-    return _encode(_model(name, context_length, created))
-
-
-def _model(name: str, context_length: int | None, created: int) -> dict[str, Any]:
-    model = {"id": name, "object": "model", "created": created, "owned_by": "llm-balancer"}
-    return model if context_length is None else {**model, "max_model_len": context_length}
-
-
-class _ListedModel(msgspec.Struct):
-    id: str
-    max_model_len: int | None = None
-
-
-class _ModelList(msgspec.Struct):
-    data: list[_ListedModel]
-
-
-def models_in(body: bytes) -> dict[str, int | None]:
-    """Read such an answer: model name -> context length. Raises `ValueError` for anything else."""
-    try:
-        parsed = msgspec.json.decode(body, type=_ModelList)
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
-    return {model.id: model.max_model_len for model in parsed.data}

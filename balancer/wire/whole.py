@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from balancer.wire.openai import Chunk, Usage, chunk_event, chunk_text, parse_chunk, streamed_choice
+from balancer.wire.openai import ToldUsage, Usage, chunk_event, chunk_text, parse_chunk, streamed_choice
 from balancer.wire.sse import DONE, each_event, event_data
 
 _encode = msgspec.json.encode
@@ -34,14 +34,24 @@ class Whole(msgspec.Struct):
     created: float = 0
     """Unix seconds."""
     choices: list[_Choice] = []
-    usage: Usage | None = None
+    told: ToldUsage | None = msgspec.field(default=None, name="usage")
+
+    @property
+    def usage(self) -> Usage | None:
+        """If prompt and completion were counted."""
+        return self.told.counted() if self.told is not None else None
 
     @property
     def plain(self) -> bool:
         """One choice of text and nothing else."""
-        if len(self.choices) != 1 or bytes(self.choices[0].logprobs) != b"null":
+        if len(self.choices) != 1:
             return False
-        message = self.choices[0].message or {}
+        choice = self.choices[0]
+        if choice.logprobs is not _NULL and bytes(choice.logprobs) != b"null":
+            return False
+        message = choice.message
+        if message is None or message.keys() <= _PLAIN_MESSAGE:
+            return True
         return not any(value for name, value in message.items() if name not in _PLAIN_MESSAGE)
 
     @property
@@ -54,12 +64,7 @@ class Whole(msgspec.Struct):
         return self.choices[0].finish_reason if self.choices else None
 
 
-class _DatedChunk(Chunk):
-    created: float = 0
-
-
 _decoder = msgspec.json.Decoder(Whole)
-_dated_decoder = msgspec.json.Decoder(_DatedChunk)
 
 
 def parse_whole(body: bytes) -> Whole:
@@ -128,7 +133,7 @@ def as_endpoint(events: bytes, endpoint: str, id: str, begun: set[int]) -> bytes
         if data == b"[DONE]":
             converted.append(DONE)
             continue
-        chunk = _dated_decoder.decode(data)
+        chunk = parse_chunk(data)
         choices = []
         for choice in chunk.choices:
             text, first = chunk_text(choice), choice.index not in begun

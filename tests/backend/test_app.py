@@ -43,6 +43,7 @@ async def test_it_serves_registers_and_leaves_at_a_signal() -> None:
         )
         await balancer.until(lambda: bool(balancer.beats))
         assert balancer.registrations[0].url == ready.url
+        assert "continue_from" in balancer.registrations[0].abilities
         talk = Talk(*await asyncio.open_connection("127.0.0.1", ready.port))
         assert (await talk.ask("/health", method="GET")).status == 200
         await backend.end(signal.SIGINT)

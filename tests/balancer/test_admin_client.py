@@ -107,6 +107,30 @@ def test_a_status_is_a_few_lines_for_people() -> None:
     assert "stopping" in status_text(a_status(stopping=True))
 
 
+@pytest.mark.parametrize(
+    ("breaker", "said"),
+    [
+        ({"state": "closed", "ejections": 0, "until_s": None}, "alive  127"),
+        ({"state": "open", "ejections": 2, "until_s": 41.7}, "alive, ejected 42 s"),
+        ({"state": "half_open", "ejections": 2, "until_s": None}, "alive, on trial"),
+        ({"state": "ramping", "ejections": 1, "until_s": 12.0}, "alive, eased in 12 s"),
+    ],
+)
+def test_what_the_breaker_does_stands_beside_the_state(breaker: dict[str, Any], said: str) -> None:
+    backend = {
+        "name": "gpu-1",
+        "state": "alive",
+        "address": "127.0.0.1:1235",
+        "in_flight": 1,
+        "slots": 4,
+        "beats": 12,
+        "heard_ms_ago": 300,
+        "models": ["m"],
+        "breaker": breaker,
+    }
+    assert said in status_text(a_status(backends=[backend]))
+
+
 def test_backends_are_a_table_with_aligned_columns() -> None:
     backend = {
         "name": "gpu-1",

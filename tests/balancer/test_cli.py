@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 from balancer import daemon
 from balancer.cli import main
 from balancer.config import Config
+from balancer.errors import ConfigError
 from balancer.keyfile import add_key
 
 
@@ -18,9 +20,11 @@ class Operator:
 
     def __init__(self) -> None:
         self.started: list[Config] = []
+        self.rereads: list[Callable[[], Config]] = []
 
-    def run(self, config: Config) -> int:
+    def run(self, config: Config, reread: Callable[[], Config]) -> int:
         self.started.append(config)
+        self.rereads.append(reread)
         return 0
 
     def types(self, *arguments: object, **environment: str) -> Result:
@@ -63,7 +67,7 @@ def test_without_a_word_the_defaults_hold(operator: Operator) -> None:
 def test_a_file_wins_over_defaults(operator: Operator, file: Path) -> None:
     config = operator.config("--config", file)
     assert (config.port, config.queue_size, config.cache, config.policy) == (2001, 5, False, "round-robin")
-    assert config.upstream == ("http://127.0.0.1:8000",), "one value stands for a list of one"
+    assert [upstream.url for upstream in config.upstream] == ["http://127.0.0.1:8000"], "one value, a list of one"
     assert [str(network) for network in config.backends_from] == ["10.0.0.0/8", "fd00::/8"]
     assert (config.default_model, config.queue_timeout_s) == (None, 7.0)
 
@@ -186,19 +190,80 @@ def test_a_wrong_network_is_named(operator: Operator, value: str) -> None:
 def test_upstreams_may_be_given_several_times(operator: Operator) -> None:
     config = operator.config("--upstream", "http://127.0.0.1:1", "--upstream", "http://127.0.0.1:2")
     assert len(config.upstream) == 2
+    assert operator.rereads[-1]() == config
     assert "upstream" in operator.types("--upstream", "127.0.0.1:1").output
 
 
 def test_help_shows_examples_and_commands() -> None:
     said = CliRunner().invoke(main, ["--help"]).output
-    for text in ("Examples:", "--round-robin", "--check-config", "status", "drain", "purge"):
+    for text in ("Examples:", "--round-robin", "--check-config", "status", "drain", "purge", "reload", "backends"):
         assert text in said
 
 
-@pytest.mark.parametrize("command", [["status"], ["drain", "gpu-1"], ["purge"]])
+def test_an_upstream_has_options_and_its_key_comes_from_the_environment(operator: Operator) -> None:
+    option = "http://127.0.0.1:1;slots=3;key-env=SOME_KEY"
+    (upstream,) = operator.config("--upstream", option, SOME_KEY="sk-1").upstream
+    assert (upstream.slots, upstream.key) == (3, "sk-1")
+    operator.started.clear()
+    assert "environment variable SOME_KEY" in operator.error("--upstream", option, SOME_KEY="")
+    assert "did you mean 'slots'" in operator.error("--upstream", "http://127.0.0.1:1;slot=3")
+    twice = ("--upstream", "http://127.0.0.1:1", "--upstream", "http://127.0.0.1:1;slots=2")
+    assert "two are named" in operator.error(*twice)
+
+
+def test_settings_are_read_again_as_they_were_at_the_start(
+    operator: Operator, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same flags over the same environment over what stands in the file now."""
+    monkeypatch.setenv("LLM_BALANCER_QUEUE_TIMEOUT", "8")
+    operator.config("--config", file, "--port", 2003, "-c")
+    file.write_text("port: 2009\nqueue-size: 6\nqueue-timeout: 9\npolicy: round-robin\n")
+    config = operator.rereads[-1]()
+    assert (config.port, config.queue_timeout_s, config.queue_size) == (2003, 8.0, 6)
+    assert (config.policy, config.upstream, config.cache) == ("least-connections", (), True), "what is gone is default"
+    assert operator.rereads[-1]() == config, "as often as need be"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("port: many\n", "not a valid integer"),
+        ("prot: 1\n", "did you mean 'port'"),
+        ("queue-size: -1\n", "queue-size"),
+        ("[", "not YAML"),
+        ("upstream: nonsense\n", "expected http://HOST:PORT"),
+    ],
+)
+def test_settings_that_are_wrong_when_read_again_are_an_error_in_words(
+    operator: Operator, file: Path, text: str, said: str
+) -> None:
+    operator.config("--config", file)
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        operator.rereads[-1]()
+    file.unlink()
+    with pytest.raises(ConfigError, match="No such file"):
+        operator.rereads[-1]()
+
+
+@pytest.mark.parametrize("command", [["status"], ["drain", "gpu-1"], ["purge"], ["reload"]])
 def test_commands_tell_that_no_daemon_answers(command: list[str]) -> None:
     result = CliRunner().invoke(main, [*command, "--admin", "127.0.0.1:9"])
     assert result.exit_code == 1
     assert "no daemon answers" in result.output
     result = CliRunner().invoke(main, [*command, "--admin", "nonsense"])
     assert result.exit_code == 2
+
+
+def test_a_certificate_is_checked_before_anything_starts(operator: Operator, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("hello\n")
+    assert "tls-key: missing" in operator.error("--tls-cert", tmp_path / "text")
+    assert "tls-cert: missing" in operator.error("--tls-key", tmp_path / "text", "--check-config")
+    assert "holds no certificate" in operator.error("--tls-cert", tmp_path / "text", "--tls-key", tmp_path / "text")
+    assert "tls-cert: No such file" in operator.error("--tls-cert", tmp_path / "no", "--tls-key", tmp_path / "text")
+
+
+def test_how_long_clients_may_take_is_the_operators_choice(operator: Operator) -> None:
+    config = operator.config("--head-timeout", 3, "--body-timeout", 9)
+    assert (config.head_timeout_s, config.body_timeout_s) == (3.0, 9.0)
+    assert "head-timeout" in operator.types("--head-timeout", 0).output

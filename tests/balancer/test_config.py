@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from balancer.admission.keys import KeyTable
-from balancer.config import Config, parse_networks, read_file, read_token
+from balancer.config import Config, parse_networks, read_certificate, read_file, read_token, read_upstreams
 from balancer.errors import ConfigError
+from balancer.upstream.spec import parse_upstream
 
 
 def test_the_defaults_are_fine() -> None:
@@ -34,8 +35,9 @@ def test_the_defaults_are_fine() -> None:
         ({"queue_size": -1}, "queue-size"),
         ({"queue_timeout_s": 0}, "queue-timeout"),
         ({"request_timeout_s": -1}, "request-timeout"),
-        ({"upstream": ("127.0.0.1:8000",)}, "upstream"),
-        ({"upstream": ("ftp://x",)}, "upstream"),
+        ({"head_timeout_s": 0}, "head-timeout"),
+        ({"body_timeout_s": 0}, "body-timeout"),
+        ({"upstream": (parse_upstream("http://x"), parse_upstream("http://y;name=x"))}, "upstream"),
         ({"host": "example.com"}, "host"),
         ({"admin_host": "0.0.0.0"}, "admin-host"),
         ({"host": "0.0.0.0"}, "host"),
@@ -136,3 +138,26 @@ def test_a_wrong_file_is_told_in_words(tmp_path: Path, text: str, said: str) -> 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         read_file(tmp_path / "missing.yaml", ["port"])
+
+
+def test_a_certificate_and_its_key_come_together(tmp_path: Path) -> None:
+    there, missing = tmp_path / "there", tmp_path / "missing"
+    there.write_text("no PEM")
+    assert read_certificate(None, None) is None
+    for certificate, key, said in (
+        (there, None, "^tls-key: missing"),
+        (None, there, "^tls-cert: missing"),
+        (missing, there, "^tls-cert: No such file"),
+        (there, missing, "^tls-key: No such file"),
+        (there, there, "^tls-cert: .* holds no certificate"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            read_certificate(certificate, key)
+
+
+def test_upstreams_are_read_with_their_keys() -> None:
+    one, other = read_upstreams(["http://127.0.0.1:1;key-env=K", "http://127.0.0.1:2"], {"K": "sk-1"})
+    assert (one.key, other.key) == ("sk-1", None)
+    assert "sk-1" not in repr(Config(upstream=(one, other)))
+    with pytest.raises(ConfigError, match="variable K"):
+        read_upstreams(["http://127.0.0.1:1;key-env=K"], {})

@@ -22,6 +22,10 @@ class Answer:
     pieces: list[str] = field(default_factory=list)
     queued: list[int] = field(default_factory=list)
     """Positions, as told."""
+    resumed: list[dict[str, Any]] = field(default_factory=list)
+    """Each change of backend, as told."""
+    chunks: list[dict[str, Any]] = field(default_factory=list)
+    """What is more than text."""
     done: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
 
@@ -121,6 +125,10 @@ class Talk:
             answer.pieces.append(reply["text"])
         elif "queued" in reply:
             answer.queued.append(reply["queued"]["position"])
+        elif "resumed" in reply:
+            answer.resumed.append(reply["resumed"])
+        elif "chunk" in reply:
+            answer.chunks.append(reply["chunk"])
         elif "done" in reply:
             assert not answer.ended, f"a second end: {reply}"
             answer.done = reply["done"]

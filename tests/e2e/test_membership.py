@@ -38,22 +38,23 @@ async def test_frozen_backends_are_out_within_three_missed_beats_and_return_on_t
         assert front.program.log.count("(registered)") == 5
 
 
-async def test_a_frozen_backends_exchanges_end_at_that_instant() -> None:
-    """Fault 7: what had begun ends in an error, what had not is answered by another, and nobody waits for a timer."""
+async def test_a_frozen_backends_exchanges_go_on_elsewhere_at_that_instant() -> None:
+    """Fault 7: what had begun is gone on with, what had not is answered by another, and nobody waits for a timer."""
     async with pool("-r", backends=[["--echo-delay-ms", "20", "--name", name] for name in ("a", "b")]) as (front, both):
         frozen = both[0]
         async with talk(front.port) as connection:
-            streams = [connection.ask("some words", n, **endless(5000)) for n in range(2)]
+            streams = [connection.ask("some words", n, **endless(400)) for n in range(2)]
             await connection.begun(*streams)
             frozen.freeze()
             late = [connection.ask(f"asked late {n}", f"late {n}") for n in range(2)]
             await front.until(lambda status: status.state("a") == "dead", DEAD_AFTER_S + TICK_S + SLOW_MACHINE_S)
-            await connection.until(lambda: sum(stream.ended for stream in streams) == 1, SLOW_MACHINE_S)
             await connection.ended(*late, within_s=SLOW_MACHINE_S)
-            cut = next(stream for stream in streams if stream.ended)
-            assert cut.code == "backend_lost" and cut.text == echoed("some words", len(cut.pieces))
             assert [answer.text for answer in late] == ["asked late 0", "asked late 1"]
             assert {answer.backend for answer in late} == {"b"}
+            await connection.ended(*streams)
+            assert [stream.text for stream in streams] == [echoed("some words", 400)] * 2
+            assert {stream.backend for stream in streams} == {"b"}
+            assert sorted(stream.done["resumed"] for stream in streams if stream.done) == [0, 1]
             frozen.thaw()
 
 
@@ -167,22 +168,18 @@ async def test_a_killed_backend_is_out_at_once_and_comes_back_as_itself() -> Non
             await check_served(front.port)
 
 
-async def test_a_kill_in_mid_stream_is_an_explicit_error_to_the_client() -> None:
-    """Fault 18: never a clean end, and never said twice."""
+async def test_a_kill_in_mid_stream_breaks_no_stream() -> None:
+    """Fault 18: the other backend goes on; nothing is lost and nothing said twice."""
     async with pool(backends=[["--echo-delay-ms", "15"]] * 2) as (front, backends), talk(front.port) as connection:
         streams = [connection.ask(f"stream {n}", n, **endless(120)) for n in range(8)]
         await connection.begun(*streams)
         await backends[0].kill()
         await connection.ended(*streams)
-        check_half_lost(streams)
+        check_all_whole(streams)
         await front.until_idle()
 
 
-def check_half_lost(streams: list[Answer]) -> None:
-    for n, stream in enumerate(streams):
-        whole = echoed(f"stream {n}", 120)
-        if stream.error is None:
-            assert stream.text == whole
-        else:
-            assert stream.code in ("backend_lost", "backend_failed") and whole.startswith(stream.text)
-    assert sum(stream.error is None for stream in streams) == 4
+def check_all_whole(streams: list[Answer]) -> None:
+    assert [stream.text for stream in streams] == [echoed(f"stream {n}", 120) for n in range(8)]
+    assert [stream.error for stream in streams] == [None] * 8
+    assert sum(stream.done["resumed"] for stream in streams if stream.done) == 4

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from tests.e2e.pool import backend, http, pool
+from tests.e2e.pool import backend, http, pool, read_http
 from tests.e2e.programs import output_of, python
 from tests.e2e.talk import ask, echoed, endless, talk
 
@@ -36,6 +36,32 @@ async def test_a_signal_lets_streams_finish_and_takes_nothing_new(number: signal
         assert [answer.text for answer in first] == [echoed("to the end", 80)] * 2
         assert waits.text == "me too" and late.code == "shutting_down"
         assert await front.program.exited() == 0
+
+
+async def test_whoever_asks_hears_at_once_that_it_is_stopping_while_streams_finish() -> None:
+    """Fault 37: ``/readyz`` fails first, on the admin port to the last and on connections that were already open."""
+    async with pool(backends=SLOW) as (front, _), talk(front.port) as connection:
+        reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
+        question = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+        writer.write(question)
+        assert (await read_http(reader)).status == 200
+        stream = connection.ask("to the end", 1, **endless(100))
+        await connection.begun(stream)
+        front.program.terminate()
+        await front.program.wrote("stopping")
+        writer.write(question)
+        last = await read_http(reader)
+        assert (last.status, last.json()["status"], last.headers["connection"]) == (503, "stopping", "close")
+        assert await reader.read() == b""
+        with pytest.raises(ConnectionRefusedError):
+            await http(front.port, "GET", "/readyz")
+        for path, status in (("/readyz", 503), ("/readyz", 503), ("/livez", 200)):
+            assert (await http(front.admin_port, "GET", path)).status == status
+        assert not stream.ended
+        await connection.ended(stream)
+        assert stream.text == echoed("to the end", 100)
+        assert await front.program.exited(within_s=3.0) == 0
+        writer.close()
 
 
 async def test_a_second_signal_hurries() -> None:

@@ -17,7 +17,7 @@ from balancer.pool.transition import BeatStatus, Reason, Registered, Transition
 from balancer.request import Request
 from balancer.routing.policies import make_policy
 from balancer.routing.select import Router
-from balancer.wire import heartbeat
+from balancer.wire import heartbeat, openai
 from tests.sim.engine import Job, SimBackend
 from tests.sim.network import Connection, Link, Network
 from tests.sim.world import Handler, Process, World
@@ -41,21 +41,29 @@ class WatchedQueue(WaitQueue):
         return list(self._waiters)
 
 
-class SimCall:
-    """One request at one backend, over a connection of its own."""
+FIRST, LAST = "Once ", "upon a time."
+"""Every answer: a first piece, then the rest."""
 
-    def __init__(self, spec: BackendSpec, connection: Connection, receiver: Receiver) -> None:
+
+class SimCall:
+    """One request at one backend, over a connection of its own. It says what was not said before."""
+
+    def __init__(self, spec: BackendSpec, request: Request, connection: Connection, receiver: Receiver) -> None:
         self._name = spec.name
+        self._id = request.id
+        said = request.body.get("continue_from", {"text": ""})["text"]
+        self._first = "" if said else FIRST
         self._connection = connection
         self._receiver = receiver
         self._over = False
         connection.on_close[0] = self._broken
 
     def first(self) -> None:
-        self._receiver.on_events(f"first of {self._name} {id(self)}".encode())
+        self._receiver.on_events(openai.text_event("chat", self._id, "m", 0, self._first))
 
     def last(self) -> None:
-        self._receiver.on_events(f"last of {self._name} {id(self)}".encode())
+        last = openai.chunk_event("chat", self._id, "m", 0, [openai.streamed_choice("chat", LAST, None)])
+        self._receiver.on_events(last + openai.final_events("chat", self._id, "m", 0, "stop", None))
         if not self._over:
             self.cancel()
             self._receiver.on_end()
@@ -136,7 +144,7 @@ class SimBalancer:
         self.witness.asked(spec)
         backend = self.backends[spec.name]
         connection = self._network.connect(backend.link, self.process, backend.process)
-        call = SimCall(spec, connection, receiver)
+        call = SimCall(spec, request, connection, receiver)
         job = Job(connection, request.body["duration_s"], call.first, call.last, call.busy)
         connection.send(1, backend.serve, job)
         return call

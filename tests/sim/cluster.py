@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from balancer.errors import Failure
-from balancer.exchange.ports import Opening, Outcome
 from balancer.pool.backend import BackendSpec, State
 from balancer.pool.detector import NATIVE
 from balancer.pool.transition import Reason, Transition
 from balancer.request import Request
 from balancer.routing.eligible import eligible
+from balancer.routing.panic import is_panic
 from balancer.routing.policies import POLICIES
 from balancer.routing.policy import RouteNeed
 from tests.sim.balancer import TICK_S, SimBalancer
+from tests.sim.client import Client
 from tests.sim.engine import SimBackend
 from tests.sim.network import MAX_DELAY_S, MAX_LATE_S, Link, Network
 from tests.sim.world import World
@@ -26,44 +26,6 @@ CHAOS_ENDS_S = 530.0
 BACK_WITHIN_S = 8.0
 """A backend that runs and is connected must be in service again within this time."""
 SLACK_S = 0.1
-
-
-class Client:
-    """One request, and what its client has heard."""
-
-    def __init__(self, number: int, counts: Counter[str]) -> None:
-        self.number = number
-        self.heard: list[bytes] = []
-        self.ended: str | None = None
-        self._counts = counts
-
-    def opened(self, opening: Opening) -> None:
-        assert self.ended is None
-
-    def whole(self, body: bytes) -> None:
-        raise AssertionError("a stream was asked for")
-
-    def queued(self, position: int) -> None:
-        assert position >= 1
-        assert self.ended is None
-
-    def events(self, events: bytes) -> None:
-        assert self.ended is None, f"request {self.number} got more after {self.ended}"
-        self.heard.append(events)
-
-    def done(self, outcome: Outcome) -> None:
-        first, last = self.heard
-        assert first.removeprefix(b"first") == last.removeprefix(b"last"), "an answer of two calls"
-        self.end("done")
-
-    def failed(self, failure: Failure) -> None:
-        assert len(self.heard) < 2
-        self.end(failure.code)
-
-    def end(self, how: str) -> None:
-        assert self.ended is None, f"request {self.number} ended twice: {self.ended}, {how}"
-        self.ended = how
-        self._counts[how] += 1
 
 
 class Cluster:
@@ -303,9 +265,11 @@ class Cluster:
             return
         for waiter in self.balancer.queue.waiting():
             (excluded,) = (part for part in waiter.need if isinstance(part, frozenset))  # type: ignore[attr-defined]
-            need = RouteNeed("m", "chat", 100, excluded)
-            for tier in registry.view.group("m", "chat").tiers:
-                assert not len(eligible(tier, registry.ledger, need, now)), "a request waits beside a free slot"
+            need = RouteNeed("m", "chat", 100, excluded)  # all of them can go on with an answer, too
+            group = registry.view.group("m", "chat")
+            gated = not is_panic(group, registry.ledger)
+            for tier in group.tiers:
+                assert not len(eligible(tier, registry.ledger, need, now, gated)), "a request waits beside a free slot"
 
     def _check_the_end(self) -> None:
         lost = [client.number for client in self._clients if client.ended is None]

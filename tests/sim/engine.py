@@ -81,6 +81,7 @@ class SimBackend:
             slots=self.slots,
             weight=self._weight,
             instance=f"{self.name}-{self.process.incarnation}",
+            abilities=frozenset({"continue_from"}),
         )
 
     def start(self) -> None:

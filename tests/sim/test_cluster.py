@@ -54,7 +54,7 @@ def test_the_cluster_holds(first: int) -> None:
         counts += run(seed)
     # The world was neither too kind nor too cruel to show anything.
     assert counts["done"] > 0.7 * counts["requests"] > 0
-    assert min(counts[trouble] for trouble in ("crashes", "freezes", "cuts", "stalls", "drains")) > 0
+    assert min(counts[trouble] for trouble in ("crashes", "freezes", "cuts", "stalls", "drains", "resumed")) > 0
 
 
 def test_the_same_seed_is_the_same_world() -> None:

@@ -7,6 +7,8 @@ A frame is its length (u32, without itself), a kind (u8) and a payload:
 - ``VECTORS``, to the daemon: batch number u32, dimension u32, texts u32, one byte each for whether it has a vector,
   then the vectors there are, float32.
 - ``FAILED``, to the daemon: UTF-8, why the child cannot work here, and a new one could not either.
+- ``ENCODE``, to the child: as ``EMBED``; of a text longer than the model reads its beginning is embedded.
+- ``ENCODED``, to the daemon: as ``VECTORS``, then for each text how many tokens were read, u32.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ EMBED: Final = 1
 READY: Final = 2
 VECTORS: Final = 3
 FAILED: Final = 4
+ENCODE: Final = 5
+ENCODED: Final = 6
 
 FRAME_MAX_BYTES: Final = 16 << 20
 TEXT_MAX_BYTES: Final = 16 << 10
@@ -81,16 +85,16 @@ def _frame(kind: int, payload: bytes) -> bytes:
     return _HEAD.pack(1 + len(payload), kind) + payload
 
 
-def embed_frame(batch: int, texts: list[bytes]) -> bytes:
-    """A request for the vectors of texts in UTF-8."""
+def embed_frame(batch: int, texts: list[bytes], *, cut: bool = False) -> bytes:
+    """A request for the vectors of texts in UTF-8. ``cut``: of long texts those of their beginning (``ENCODE``)."""
     parts = [_U32.pack(batch)]
     for text in texts:
         parts += (_U32.pack(len(text)), text)
-    return _frame(EMBED, b"".join(parts))
+    return _frame(ENCODE if cut else EMBED, b"".join(parts))
 
 
 def parse_embed(payload: bytes) -> tuple[int, list[str]]:
-    """Batch number and texts."""
+    """Batch number and texts, of ``EMBED`` and ``ENCODE``."""
     try:
         (batch,) = _U32.unpack_from(payload)
         at, texts = _U32.size, []
@@ -146,6 +150,23 @@ def parse_vectors(payload: bytes) -> tuple[int, list[Vector | None]]:
         raise FrameError("bad VECTORS frame: its length does not match")
     rows = iter(np.frombuffer(numbers, dtype="<f4").reshape(-1, dimension))
     return batch, [next(rows) if here else None for here in present]
+
+
+def encoded_frame(batch: int, dimension: int, vectors: list[Vector | None], tokens: list[int]) -> bytes:
+    """The vectors of one batch, and how many tokens of each text were read."""
+    payload = vectors_frame(batch, dimension, vectors)[_HEAD.size :]
+    return _frame(ENCODED, payload + struct.pack(f"<{len(tokens)}I", *tokens))
+
+
+def parse_encoded(payload: bytes) -> tuple[int, list[Vector | None], list[int]]:
+    """Batch number, vectors and tokens."""
+    try:
+        _, _, texts = _BATCH.unpack_from(payload)
+        tokens = struct.unpack(f"<{texts}I", payload[len(payload) - 4 * texts :]) if texts <= len(payload) else ()
+    except struct.error as error:
+        raise FrameError(f"bad ENCODED frame: {error}") from None
+    batch, vectors = parse_vectors(payload[: len(payload) - 4 * texts])
+    return batch, vectors, list(tokens)
 
 
 def failed_frame(reason: str) -> bytes:

@@ -71,6 +71,12 @@ class EmbeddingModel:
         kept = set(readable)
         return [next(vectors) if text in kept else None for text in texts]
 
+    def encode(self, texts: list[str]) -> tuple[list[Vector | None], list[int]]:
+        """Unit vectors, of long texts those of what the model reads of them, and how many tokens it read of each."""
+        limit = {"truncation": True, "max_length": self.tokens_max} if self.tokens_max is not None else {}
+        read = self._model.tokenizer(texts, **limit)["input_ids"]
+        return list(self._encode(texts)), [len(tokens) for tokens in read]
+
     def _encode(self, texts: list[str]) -> Any:
         return self._model.encode(
             texts,

@@ -65,6 +65,11 @@ class Embedder:
         return self._described.dimension if self._described is not None else None
 
     @property
+    def tokens_max(self) -> int | None:
+        """How many of a text the model reads; ``None``: no limit, or not known yet."""
+        return self._described.tokens_max if self._described is not None else None
+
+    @property
     def pid(self) -> int | None:
         """Of the child that runs now, if any."""
         return self._child.pid if self._child is not None else None
@@ -95,20 +100,34 @@ class Embedder:
         if not self.ready or self._stopped:
             return None
         loop = asyncio.get_running_loop()
+        if wait_s is not None and self.expected_wait_s(loop.time()) > wait_s:
+            self.refused += 1
+            return None
+        ticket = self._wait(text, callback, background=background)
+        if wait_s is not None and ticket is not None:
+            ticket.timer = loop.call_later(wait_s, self._too_late, ticket)
+        return ticket
+
+    def encode(self, text: str, callback: Callback) -> Ticket | None:
+        """As `submit`, for a client who wants the vector itself: no limit on the wait, behind all lookups.
+
+        Of a text longer than the model reads the beginning is embedded; the ticket's ``tokens`` are what was read.
+        """
+        return self._wait(text, callback, cut=True) if self.ready and not self._stopped else None
+
+    def _wait(self, text: str, callback: Callback, *, background: bool = False, cut: bool = False) -> Ticket | None:
         try:
             encoded = text.encode()
         except UnicodeEncodeError:  # half a surrogate pair
             return None
-        too_far = wait_s is not None and self.expected_wait_s(loop.time()) > wait_s
-        ticket = Ticket(encoded, callback)
-        if too_far or len(encoded) > frames.TEXT_MAX_BYTES or not self._waiting.add(ticket, background=background):
+        ticket = Ticket(encoded, callback, cut=cut)
+        if len(encoded) > frames.TEXT_MAX_BYTES or not self._waiting.add(ticket, background=background):
             self.refused += 1
             return None
-        if wait_s is not None:
-            ticket.timer = loop.call_later(wait_s, self._too_late, ticket)
         if not self._batch and not self._send_soon:
             self._send_soon = True
-            loop.call_soon(self._send_batch)  # not now: texts of the same cycle of the loop share a batch
+            # not now: texts of the same cycle of the loop share a batch
+            asyncio.get_running_loop().call_soon(self._send_batch)
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:
@@ -130,6 +149,7 @@ class Embedder:
             "failure": self.failure,
             "waiting": self._waiting.lookups,
             "background": self._waiting.background,
+            "encodings": self._waiting.encodings,
             "embedded": self.embedded,
             "batches": self.batches,
             "late": self.late,
@@ -191,6 +211,11 @@ class Embedder:
     def _received(self, child: Child, kind: int, payload: bytes) -> None:
         if kind == frames.VECTORS:
             self._vectors(*frames.parse_vectors(payload))
+        elif kind == frames.ENCODED:
+            number, vectors, tokens = frames.parse_encoded(payload)
+            for ticket, count in zip(self._batch, tokens, strict=False):
+                ticket.tokens = count
+            self._vectors(number, vectors)
         elif kind == frames.READY:
             self._described = ready = frames.parse_ready(payload)
             self._times = BatchTimes(ready.single_s, ready.full_s, frames.BATCH_TEXTS_MAX)
@@ -213,7 +238,8 @@ class Embedder:
             return
         self._batch_number = (self._batch_number + 1) & 0xFFFFFFFF
         self._batch_started = asyncio.get_running_loop().time()
-        self._child.send(frames.embed_frame(self._batch_number, [ticket.encoded for ticket in self._batch]))
+        texts = [ticket.encoded for ticket in self._batch]
+        self._child.send(frames.embed_frame(self._batch_number, texts, cut=self._batch[0].cut))
         self._set_timer(BATCH_TIMEOUT_S, self._overdue)
 
     def _vectors(self, number: int, vectors: list[frames.Vector | None]) -> None:
@@ -221,7 +247,8 @@ class Embedder:
         if number != self._batch_number or len(vectors) != len(batch) or not batch:
             raise frames.FrameError("vectors that nobody asked for")
         self._set_timer(None)
-        self._times.observe(len(batch), asyncio.get_running_loop().time() - self._batch_started)
+        if not batch[0].cut:  # those may be long: they would say nothing of how long a question takes
+            self._times.observe(len(batch), asyncio.get_running_loop().time() - self._batch_started)
         self._backoff_s = BACKOFF_FIRST_S
         self.batches += 1
         self.embedded += len(batch)

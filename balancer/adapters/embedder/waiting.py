@@ -1,4 +1,8 @@
-"""Who waits for a vector. Lookups come before background work, each in the order of arrival, both bounded."""
+"""Who waits for a vector: lookups of the cache, clients who asked for embeddings, background work.
+
+Each is bounded and in the order of arrival. Lookups come first; clients and background work take turns, and a batch
+of clients' texts is small, since a lookup that comes meanwhile has to wait for its end.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ from balancer.adapters.embedder.frames import Vector
 
 LOOKUPS_MAX: Final = 256
 BACKGROUND_MAX: Final = 1024
+ENCODINGS_MAX: Final = 1024
+ENCODING_BATCH_MAX_BYTES: Final = 128
+"""Of clients' texts in one batch, unless a single text is longer: a lookup that comes meanwhile has only 30 ms."""
 
 Callback = Callable[[Vector | None], None]
 
@@ -20,11 +27,15 @@ log = logging.getLogger(__name__)
 class Ticket:
     """One text on its way to a vector. Its callback is called once, with ``None`` where there is no vector in time."""
 
-    __slots__ = ("_callback", "encoded", "timer", "vector")
+    __slots__ = ("_callback", "cut", "encoded", "timer", "tokens", "vector")
 
-    def __init__(self, encoded: bytes, callback: Callback) -> None:
+    def __init__(self, encoded: bytes, callback: Callback, *, cut: bool = False) -> None:
         self.encoded = encoded
         """The text, in UTF-8."""
+        self.cut = cut
+        """A client asked: of a text that is too long its beginning will do."""
+        self.tokens = 0
+        """How many the model read, where a client asked."""
         self.vector: Vector | None = None
         """Filled when the vector comes, be it after the callback was told that it is late."""
         self.timer: asyncio.TimerHandle | None = None
@@ -62,13 +73,15 @@ class Ticket:
 
 
 class WaitingTickets:
-    """Two ordered sets of tickets."""
+    """Three ordered sets of tickets."""
 
-    __slots__ = ("_background", "_lookups")
+    __slots__ = ("_background", "_encodings", "_encodings_next", "_lookups")
 
     def __init__(self) -> None:
         self._lookups: dict[Ticket, None] = {}
         self._background: dict[Ticket, None] = {}
+        self._encodings: dict[Ticket, None] = {}
+        self._encodings_next = True
 
     @property
     def lookups(self) -> int:
@@ -78,9 +91,16 @@ class WaitingTickets:
     def background(self) -> int:
         return len(self._background)
 
+    @property
+    def encodings(self) -> int:
+        return len(self._encodings)
+
     def add(self, ticket: Ticket, *, background: bool) -> bool:
         """Let a ticket wait; false if there is no room."""
-        waiting, limit = (self._background, BACKGROUND_MAX) if background else (self._lookups, LOOKUPS_MAX)
+        if ticket.cut:
+            waiting, limit = self._encodings, ENCODINGS_MAX
+        else:
+            waiting, limit = (self._background, BACKGROUND_MAX) if background else (self._lookups, LOOKUPS_MAX)
         if len(waiting) >= limit:
             return False
         waiting[ticket] = None
@@ -96,18 +116,33 @@ class WaitingTickets:
         """Let a ticket leave, if it is here."""
         self._lookups.pop(ticket, None)
         self._background.pop(ticket, None)
+        self._encodings.pop(ticket, None)
 
     def take(self, limit: int) -> list[Ticket]:
-        """The next batch: lookups alone if there are any, so that none is slowed down by background work."""
-        waiting = self._lookups or self._background
+        """The next batch: lookups alone if there are any, so that none is slowed down by other work."""
+        waiting = self._lookups or self._next_other()
         batch = [ticket for ticket, _ in zip(waiting, range(limit), strict=False)]
+        if waiting is self._encodings:
+            total = 0
+            for at, ticket in enumerate(batch):
+                total += len(ticket.encoded)
+                if at and total > ENCODING_BATCH_MAX_BYTES:
+                    del batch[at:]
+                    break
         for ticket in batch:
             del waiting[ticket]
         return batch
 
+    def _next_other(self) -> dict[Ticket, None]:
+        if self._encodings and (self._encodings_next or not self._background):
+            self._encodings_next = False
+            return self._encodings
+        self._encodings_next = True
+        return self._background
+
     def take_all(self) -> list[Ticket]:
         """Everybody, because nobody will be served."""
-        everybody = [*self._lookups, *self._background]
-        self._lookups.clear()
-        self._background.clear()
+        everybody = [*self._lookups, *self._encodings, *self._background]
+        for waiting in (self._lookups, self._encodings, self._background):
+            waiting.clear()
         return everybody

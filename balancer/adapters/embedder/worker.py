@@ -36,7 +36,7 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     output = _own_output()
-    batches: queue.Queue[bytes] = queue.Queue(_BATCHES_MAX)
+    batches: queue.Queue[tuple[int, bytes]] = queue.Queue(_BATCHES_MAX)
     threading.Thread(target=_read, args=(batches,), daemon=True).start()
     os.nice(options.nice)
     try:
@@ -47,8 +47,12 @@ def main() -> int:
         return 1
     _write(output, frames.ready_frame(_warm_up(model)))
     while True:
-        batch, texts = frames.parse_embed(batches.get())
-        _write(output, frames.vectors_frame(batch, model.dimension, _embed(model, texts)))
+        kind, payload = batches.get()
+        batch, texts = frames.parse_embed(payload)
+        if kind == frames.ENCODE:
+            _write(output, frames.encoded_frame(batch, model.dimension, *_encode(model, texts)))
+        else:
+            _write(output, frames.vectors_frame(batch, model.dimension, _embed(model, texts)))
 
 
 def _own_output() -> int:
@@ -58,12 +62,12 @@ def _own_output() -> int:
     return output
 
 
-def _read(batches: queue.Queue[bytes]) -> None:
+def _read(batches: queue.Queue[tuple[int, bytes]]) -> None:
     reader = frames.FrameReader()
     while data := os.read(sys.stdin.fileno(), _READ_BYTES):
         for kind, payload in reader.receive(data):
-            if kind == frames.EMBED:
-                batches.put(payload)
+            if kind in (frames.EMBED, frames.ENCODE):
+                batches.put((kind, payload))
     os._exit(0)  # the daemon is gone or wants us gone; nothing here needs to be saved
 
 
@@ -88,6 +92,14 @@ def _embed(model: EmbeddingModel, texts: list[str]) -> list[frames.Vector | None
     except Exception:  # a text that the model chokes on must not cost a restart, which takes seconds
         log.exception("embedding failed")
         return [None] * len(texts)
+
+
+def _encode(model: EmbeddingModel, texts: list[str]) -> tuple[list[frames.Vector | None], list[int]]:
+    try:
+        return model.encode(texts)
+    except Exception:
+        log.exception("embedding failed")
+        return [None] * len(texts), [0] * len(texts)
 
 
 def _write(output: int, frame: bytes) -> None:

@@ -16,6 +16,7 @@ from balancer.wire.http1.build import (
     chunk,
     header_value,
     request,
+    request_begun,
     response,
     response_head,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "chunk",
     "header_value",
     "request",
+    "request_begun",
     "response",
     "response_head",
 ]

@@ -11,6 +11,7 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 
 Headers = Iterable[tuple[str, str]]
 
+_JSON: Final = ("content-type", "application/json")
 _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -21,27 +22,39 @@ def response_head(
 
     ``length`` None: the body is chunked or, not ``chunked``, ends with the connection (for HTTP/1.0).
     """
-    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
-    lines += [f"{name}: {value}" for name, value in headers]
+    head = f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n"
+    for name, value in headers:
+        head += f"{name}: {value}\r\n"
     if length is not None:
-        lines.append(f"content-length: {length}")
+        head += f"content-length: {length}\r\n"
     elif chunked:
-        lines.append("transfer-encoding: chunked")
+        head += "transfer-encoding: chunked\r\n"
     if not keep_alive:
-        lines.append("connection: close")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+        head += "connection: close\r\n"
+    return (head + "\r\n").encode("latin-1", "replace")
 
 
 def response(status: int, body: bytes, headers: Headers = (), *, keep_alive: bool = True) -> bytes:
     """A whole answer; JSON unless a content type is given."""
-    headers = list(headers)
-    if "content-type" not in [name.lower() for name, _ in headers]:
-        headers.insert(0, ("content-type", "application/json"))
+    headers = tuple(headers)
+    for name, _ in headers:
+        if name.lower() == "content-type":
+            break
+    else:
+        headers = (_JSON, *headers)
     return response_head(status, headers, length=len(body), keep_alive=keep_alive) + body
 
 
 def request(method: str, path: str, host: str, body: bytes, headers: Headers = ()) -> bytes:
     """A whole request of ours to an engine."""
+    begun = request_begun(method, path, host, headers)
+    if not body and method != "POST":
+        return begun + b"\r\n"
+    return b"%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (begun, len(body), body)
+
+
+def request_begun(method: str, path: str, host: str, headers: Headers = ()) -> bytes:
+    """The head of such a request as far as these fields: more may follow."""
     lines = [
         f"{method} {path} HTTP/1.1",
         f"host: {host}",
@@ -49,9 +62,7 @@ def request(method: str, path: str, host: str, body: bytes, headers: Headers = (
         "user-agent: llm-balancer",
     ]
     lines += [f"{name}: {value}" for name, value in headers]
-    if body or method == "POST":
-        lines += ["content-type: application/json", f"content-length: {len(body)}"]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
+    return ("\r\n".join(lines) + "\r\n").encode("latin-1")
 
 
 def chunk(data: bytes) -> bytes:

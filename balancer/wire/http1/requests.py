@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import httptools
 
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.http1.parsing import Decoder, Head, Refused, refuse
+from balancer.wire.http1.repeats import Framed, LastHead, framed
 from balancer.wire.limits import BODY_MAX_BYTES, HEAD_MAX_BYTES
 
 _LENGTH_MAX_DIGITS: Final = 19
+_NEVER_LEARNT: Final = frozenset({b"upgrade", b"transfer-encoding"})
 _ABSOLUTE: Final = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 
 
@@ -35,7 +37,7 @@ class RequestDecoder(Decoder):
 
     ``feed`` raises `RemoteProtocolError` whose ``status`` answers the client; the connection must then close.
     Requests that came whole before the malformed one are given first: ``error`` is then set, and the next call raises
-    it.
+    it. The parser sees only what is new: a head that repeats, and the body behind it, are taken without it.
     """
 
     _parser: httptools.HttpRequestParser
@@ -49,6 +51,13 @@ class RequestDecoder(Decoder):
         self._quiet_bytes = 0
         self._begun = False
         self._version = ""
+        self._last: LastHead[tuple[Head, HttpRequest]] = LastHead()
+        self._new: Framed | None = None
+        """A head that the parser is reading; it is learnt when all went well."""
+        self._repeated: HttpRequest | None = None
+        """The request whose head was seen again, while its body comes."""
+        self._owed_bytes = 0
+        """Of that body."""
         self.error: RemoteProtocolError | None = None
 
     @property
@@ -71,7 +80,12 @@ class RequestDecoder(Decoder):
             raise self.error
         try:
             while data:
-                data = self._feed_until_upgrade(data)
+                if self._owed_bytes:
+                    data = self._body_of_repeated(data)
+                elif not self._begun and (digits := self._last.digits(data)):
+                    data = self._feed_repeated(digits, data)
+                else:
+                    data = self._feed_until_upgrade(data)
         except RemoteProtocolError as error:
             self.error = error
             if not self._done:
@@ -79,11 +93,42 @@ class RequestDecoder(Decoder):
         done, self._done = self._done, []
         return done
 
+    def _feed_repeated(self, digits: bytes, data: bytes) -> bytes:
+        """Take the same head again; the parser does not see it, nor the body behind it."""
+        assert self._last.read is not None
+        length = int(digits)
+        if length > self._max_body_bytes:
+            raise self._too_large().error
+        self._head, last = self._last.read
+        headers = {**last.headers, b"content-length": digits}
+        self._repeated = HttpRequest(last.method, last.path, last.query, headers, b"", True, last.version)
+        self._begun = True
+        self._body = b""
+        self._owed_bytes = length
+        return self._body_of_repeated(data[self._last.body_at(digits) :])
+
+    def _body_of_repeated(self, data: bytes) -> bytes:
+        """Take what is owed; what is left belongs to the next request."""
+        owed = self._owed_bytes
+        mine = data if len(data) <= owed else data[:owed]
+        self._owed_bytes -= len(mine)
+        if mine:
+            self._gather(mine)
+        if not self._owed_bytes:
+            request = self._repeated
+            assert request is not None
+            request.body = bytes(self._body)
+            self._begun = False
+            self._done.append(request)
+        return data[len(mine) :]
+
     def _feed_until_upgrade(self, data: bytes) -> bytes:
         """Feed; what is left is a request that asked to switch protocols, without the asking.
 
         The parser takes such a request to end with its head. Java's client, for one, asks so in every POST.
         """
+        if not self._begun:
+            self._new = framed(data)
         try:
             self._feed(data, 400)
         except httptools.HttpParserUpgrade as upgrade:
@@ -133,6 +178,9 @@ class RequestDecoder(Decoder):
         self._quiet_bytes = 0
         if len(self._body) + len(data) > self._max_body_bytes:
             raise self._too_large()
+        self._gather(data)
+
+    def _gather(self, data: bytes) -> None:
         if not self._body:
             self._body = data  # most bodies come in one piece and are never copied
         elif isinstance(self._body, bytearray):
@@ -145,17 +193,14 @@ class RequestDecoder(Decoder):
         self._begun = False
         path, _, query = self._head.target.decode("latin-1").partition("?")
         parser = self._parser
-        self._done.append(
-            HttpRequest(
-                parser.get_method().decode(),
-                path,
-                query,
-                self._head.headers,
-                bytes(self._body),
-                parser.should_keep_alive(),
-                self._version,
-            )
-        )
+        head, version, body = self._head, self._version, bytes(self._body)
+        keep_alive = parser.should_keep_alive()
+        request = HttpRequest(parser.get_method().decode(), path, query, head.headers, body, keep_alive, version)
+        self._done.append(request)
+        new, self._new = self._new, None
+        # Whatever makes the parser's way with a message depend on more than its length is left to the parser.
+        if new is not None and keep_alive and len(body) == int(new.digits) and _NEVER_LEARNT.isdisjoint(head.headers):
+            self._last.learn(new, (head, replace(request, body=b"")))
 
     def _too_large(self) -> Refused:
         return refuse("body_too_large", f"the body is longer than {self._max_body_bytes} bytes", 413)

@@ -6,6 +6,7 @@ import httptools
 
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.http1.parsing import Decoder, Head, refuse
+from balancer.wire.http1.repeats import Framed, LastHead, framed
 from balancer.wire.limits import RESPONSE_MAX_BYTES
 
 
@@ -24,6 +25,10 @@ class ResponseDecoder(Decoder):
         self._parser = httptools.HttpResponseParser(self)
         self._max_body_bytes = max_body_bytes
         self._error: RemoteProtocolError | None = None
+        self._last: LastHead[Head] = LastHead()
+        self._new: Framed | None = None
+        """The head of a first answer that came in one piece, until it is learnt."""
+        self._begun = False
         self.next()
 
     def next(self) -> None:
@@ -32,6 +37,7 @@ class ResponseDecoder(Decoder):
         self._quiet_bytes = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._begun = False
         self.status = 0
         self.complete = False
         self.keep_alive = False
@@ -44,6 +50,11 @@ class ResponseDecoder(Decoder):
         """Take bytes, give the body bytes among them."""
         if self._error is not None:
             raise self._error
+        if not self._begun:
+            self._begun = True
+            if (body := self._repeated(data)) is not None:
+                return body
+            self._new = framed(data)
         try:
             self._feed(data, 502)
         except httptools.HttpParserUpgrade:
@@ -55,6 +66,19 @@ class ResponseDecoder(Decoder):
             return b""
         self._body = []
         return body[0] if len(body) == 1 else b"".join(body)
+
+    def _repeated(self, data: bytes) -> bytes | None:
+        """The body of a whole answer with the same head as the last one; the parser need not see it."""
+        if not (digits := self._last.digits(data)):
+            return None
+        start, length = self._last.body_at(digits), int(digits)
+        if len(data) != start + length or (self._max_body_bytes is not None and length > self._max_body_bytes):
+            return None
+        assert self._last.read is not None
+        self._head = self._last.read
+        self.status = 200
+        self.complete = self.keep_alive = True
+        return data[start:]
 
     def ends_at_eof(self) -> bool:
         """The peer closed: True if that is how this answer ends (RFC 9112, 6.3), False if it was cut short."""
@@ -90,6 +114,13 @@ class ResponseDecoder(Decoder):
     def on_message_complete(self) -> None:
         if 100 <= self.status < 200:
             self.next()  # an interim answer; the real one follows
+            self._begun = True
+            self._new = None
             return
         self.complete = True
         self.keep_alive = self._parser.should_keep_alive()
+        new, self._new = self._new, None
+        if new is None or not self.keep_alive or self.status != 200 or self._body_bytes != int(new.digits):
+            return
+        if b"transfer-encoding" not in self._head.headers:
+            self._last.learn(new, self._head)

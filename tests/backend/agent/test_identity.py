@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from backend.agent.identity import Identity, http_url, is_wildcard, registration
-from backend.engines.base import EngineInfo
+from backend.agent.identity import Identity, http_url, is_loopback, is_wildcard, registration
+from balancer.wire.control import Model
+
+ENGINE: dict[str, Any] = {"engine": "echo", "models": (Model("m", 128),), "abilities": ("token_ids",)}
 
 
 def identity(url: str | None) -> Identity:
-    info = EngineInfo("echo", "m", 128, ("token_ids",))
-    return Identity(name="b", instance="i", url=url, port=80, slots=2, weight=0.5, version="3", info=info)
+    return Identity(name="b", instance="i", url=url, port=80, slots=2, weight=0.5, version="3", **ENGINE)
 
 
 def test_a_given_url_is_registered_as_it_is() -> None:
@@ -34,3 +37,10 @@ def test_only_every_address_is_none_in_particular(host: str, wildcard: bool) -> 
 
 def test_urls_hold_ipv6_in_brackets() -> None:
     assert http_url("::1", 5) == "http://[::1]:5"
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"), [("localhost", True), ("127.0.0.9", True), ("::1", True), ("gpu", False), ("10.0.0.1", False)]
+)
+def test_loopback_is_told_without_looking_a_name_up(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback

@@ -39,6 +39,15 @@ async def test_a_refusal_keeps_its_words_and_when_to_come_again() -> None:
     assert caught.value.retry_after_s == 7.0
 
 
+async def test_a_refused_address_says_what_an_operator_can_do() -> None:
+    refused = Refused("address_not_allowed", "10.0.0.9 is neither ...", retry_after_s=7.0)
+    async with FakeBalancer(refusals=[refused]) as balancer:
+        link = await ControlLink.open("127.0.0.1", balancer.port)
+        with pytest.raises(Refusal, match="--backends-from"):
+            await link.register(identity(None), b"")
+        link.close()
+
+
 async def serve_once(answer: bytes) -> tuple[asyncio.Server, int]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()

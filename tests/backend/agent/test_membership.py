@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from random import Random
 
 from backend.agent.identity import Identity
 from backend.agent.membership import Membership
-from backend.engines.base import EngineInfo, EngineLoad
-from balancer.wire.control import Refused
+from backend.engines.base import EngineLoad
+from balancer.wire.control import Model, Refused
 from tests.backend.fakes import FakeBalancer, until
 
 IDENTITY = Identity(
@@ -19,7 +20,9 @@ IDENTITY = Identity(
     slots=4,
     weight=2.0,
     version="1",
-    info=EngineInfo("echo", "echo", 512, ("token_ids",)),
+    engine="echo",
+    models=(Model("echo", 512),),
+    abilities=("token_ids",),
     labels={"zone": "a"},
 )
 
@@ -135,3 +138,25 @@ async def test_lines_that_make_no_sense_end_the_connection_and_a_new_one_is_made
         await membership.registered.wait()
         balancer._writers[-1].write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await balancer.until(lambda: len(balancer.registrations) == 2)
+
+
+async def test_what_has_changed_is_registered_before_the_former_connection_ends() -> None:
+    async with FakeBalancer() as balancer, member(balancer) as membership:
+        await balancer.until(lambda: bool(balancer.beats))
+        membership.register_again(replace(IDENTITY, slots=9))
+        await balancer.until(lambda: len(balancer.registrations) == 2)
+        assert ("end", None) not in balancer.told
+        assert (balancer.registrations[1].slots, balancer.registrations[1].instance) == (9, IDENTITY.instance)
+        await balancer.until(lambda: ("end", None) in balancer.told)
+        beats = len(balancer.beats)
+        await balancer.until(lambda: len(balancer.beats) > beats)
+
+
+async def test_a_change_that_is_refused_leaves_no_connection_behind() -> None:
+    refused = Refused("conflict", "no", retry_after_s=0.01)
+    async with FakeBalancer() as balancer, member(balancer) as membership:
+        await balancer.until(lambda: bool(balancer.beats))
+        balancer.refusals = [refused]
+        membership.register_again(replace(IDENTITY, slots=9))
+        await balancer.until(lambda: ("end", None) in balancer.told)
+        await balancer.until(lambda: len(balancer.registrations) == 3)

@@ -12,18 +12,36 @@ from backend.engines.base import (
     Message,
     Prompt,
     Sampling,
+    SoFar,
     TextPrompt,
     Usage,
 )
 from tests.backend.fakes import RecordingSink
 
 PROMPT = TextPrompt("one two three four five six seven eight")
+NOTHING = SoFar()
 
 
-async def generate(engine: Engine, prompt: Prompt = PROMPT, **sampling: Any) -> RecordingSink:
+async def goes_on_from_every_piece(engine: Engine, whole: RecordingSink, prompt: Prompt, **sampling: Any) -> None:
+    """Whoever had read up to any piece of ``whole`` gets from another engine exactly what he had not read."""
+    text = ""
+    ids: tuple[int, ...] = ()
+    for piece in whole.pieces[:-1]:
+        text += piece.text
+        ids += piece.token_ids
+        left = sampling["max_tokens"] - len(ids)
+        rest = await generate(engine, prompt, SoFar(text, ids), **sampling | {"max_tokens": left})
+        assert rest.error is None
+        assert text + rest.text == whole.text
+        assert ids + rest.token_ids == whole.token_ids
+        assert rest.prompt_token_ids == whole.prompt_token_ids
+        assert (rest.last.finish_reason, rest.last.usage) == (whole.last.finish_reason, whole.last.usage)
+
+
+async def generate(engine: Engine, prompt: Prompt = PROMPT, so_far: SoFar = NOTHING, **sampling: Any) -> RecordingSink:
     """Ask and wait for the end."""
     sink = RecordingSink()
-    engine.submit(GenerationRequest(prompt=prompt, sampling=Sampling(**sampling)), sink)
+    engine.submit(GenerationRequest(prompt=prompt, sampling=Sampling(**sampling), so_far=so_far), sink)
     async with asyncio.timeout(60):
         await sink.done.wait()
     return sink
@@ -74,6 +92,35 @@ class EngineContract:
         sink = await generate(engine, max_tokens=8, temperature=0.0, ignore_eos=True, stop=(stop,))
         assert sink.text == whole[: whole.index(stop)]
         assert sink.last.finish_reason == "stop"
+
+    async def test_an_answer_begun_elsewhere_is_gone_on_with(self, engine: Engine) -> None:
+        sampling: dict[str, Any] = {"max_tokens": 10, "temperature": 0.0, "ignore_eos": True}
+        whole = await generate(engine, **sampling)
+        await goes_on_from_every_piece(engine, whole, PROMPT, **sampling)
+        stop = whole.text[len(whole.text) * 2 // 3 :][:3]
+        stopped = await generate(engine, stop=(stop,), **sampling)
+        assert stopped.last.finish_reason == "stop"
+        await goes_on_from_every_piece(engine, stopped, PROMPT, stop=(stop,), **sampling)
+
+    async def test_the_text_alone_is_enough_to_go_on_from(self, engine: Engine) -> None:
+        whole = await generate(engine, max_tokens=8, temperature=0.0, ignore_eos=True)
+        said = "".join(piece.text for piece in whole.pieces[:4])
+        rest = await generate(engine, PROMPT, SoFar(said), max_tokens=3, temperature=0.0, ignore_eos=True)
+        assert rest.error is None
+        assert rest.last.usage is not None
+        assert rest.last.usage.completion_tokens > 3
+        assert len(rest.token_ids) == 3
+
+    async def test_an_answer_begun_in_a_conversation_is_gone_on_with(self, engine: Engine) -> None:
+        prompt = ChatPrompt((Message("user", "tell me a story of one two three"),))
+        sampling: dict[str, Any] = {"max_tokens": 6, "temperature": 0.0, "ignore_eos": True}
+        await goes_on_from_every_piece(engine, await generate(engine, prompt, **sampling), prompt, **sampling)
+
+    async def test_an_answer_so_far_that_fills_the_context_is_refused_by_name(self, engine: Engine) -> None:
+        whole = await generate(engine, max_tokens=10**9, temperature=0.0, ignore_eos=True)
+        sink = await generate(engine, PROMPT, SoFar(whole.text, whole.token_ids), temperature=0.0, ignore_eos=True)
+        assert sink.error is not None
+        assert (sink.error.status, sink.error.code) == (400, "context_length_exceeded")
 
     async def test_a_cancel_ends_it_within_one_token(self, engine: Engine) -> None:
         sink = RecordingSink()

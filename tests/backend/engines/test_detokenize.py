@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.engines.detokenize import PENDING_MAX, UNFINISHED, Detokenizer
+from backend.engines.detokenize import HELD_MAX, PENDING_MAX, UNFINISHED, Detokenizer
 
 
 class Bytes:
@@ -54,6 +54,61 @@ def test_any_bytes_lose_no_token_and_hold_no_more_than_a_character_may_need(toke
         waiting = len(ids)
     assert len(tokens) - waiting < PENDING_MAX
     assert ids + list(detokenizer.flush()) == tokens
+
+
+@given(st.lists(st.integers(0, 255) | st.sampled_from([0xE2, 0x82, 0xAC, 0xF0, 0x9F]), max_size=60))
+def test_text_so_far_is_always_that_of_the_ids_so_far_and_another_one_goes_on_from_there(tokens: list[int]) -> None:
+    detokenizer, text = Detokenizer(Bytes(), [65]), ""
+    ids: list[int] = []
+    for token in tokens:
+        given = detokenizer.feed(token)
+        if given is None:
+            continue
+        text += given[0]
+        ids += given[1]
+        assert text == Bytes().decode(ids)
+        other = Detokenizer(Bytes(), [65])
+        assert other.resume(ids, text)
+        rest = [g for token in tokens[len(ids) :] if (g := other.feed(token)) is not None]
+        again = text + "".join(piece for piece, _ in rest)
+        assert again == Bytes().decode(ids + [token for _, made in rest for token in made])
+
+
+@given(st.text(max_size=20), st.integers(0, 80))
+def test_within_a_character_it_goes_on_and_tells_only_the_ids_that_are_new(answer: str, cut: int) -> None:
+    tokens = list(answer.encode())
+    before, after = tokens[:cut], tokens[cut:]
+    said = bytes(before).decode("utf-8", "ignore")
+    detokenizer = Detokenizer(Bytes(), [65])
+    assert detokenizer.resume(before, said)
+    made = [given for token in after if (given := detokenizer.feed(token)) is not None]
+    assert said + "".join(text for text, _ in made) == answer
+    assert [token for _, ids in made for token in ids] == after
+
+
+def test_ids_that_are_not_the_texts_are_found_out() -> None:
+    assert not Detokenizer(Bytes(), [65]).resume(list(b"abd"), "abc")
+    assert not Detokenizer(Bytes(), [65]).resume(list(b"ab"), "abc")
+    assert not Detokenizer(Bytes(), [65]).resume([], "abc")
+    assert Detokenizer(Bytes(), [65]).resume([], "")
+
+
+def test_tokens_that_each_end_within_a_character_lose_none() -> None:
+    class Chunks:
+        def decode(self, ids: list[int], **_: Any) -> str:
+            return b"".join((b"\xe2\x82", b"\xac\xe2\x82", b"\xac")[id] for id in ids).decode("utf-8", "replace")
+
+    text, ids, _ = run(Chunks(), [0, 2], [0, *[1] * 12, 2])
+    assert (text, len(ids)) == ("€" * 13, 14)
+    detokenizer = Detokenizer(Chunks(), [0, 2])
+    assert not any(detokenizer.feed(token) for token in [0, *[1] * (HELD_MAX - 2)])
+    assert detokenizer.feed(1) == ("€" * (HELD_MAX - 1) + UNFINISHED, (0, *[1] * (HELD_MAX - 1)))
+
+
+def test_a_space_is_kept_where_another_one_goes_on() -> None:
+    detokenizer = Detokenizer(Words(), [3])
+    assert detokenizer.resume([1, 2], " w ww")
+    assert detokenizer.feed(1) == (" w", (1,))
 
 
 def test_half_a_character_at_the_end_is_no_text() -> None:

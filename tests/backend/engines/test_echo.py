@@ -3,11 +3,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from backend.engines.base import ChatPrompt, Engine, GenerationRequest, Message, Sampling, TextPrompt, TokensPrompt
+from backend.engines.base import (
+    ChatPrompt,
+    Engine,
+    GenerationRequest,
+    Message,
+    Sampling,
+    SoFar,
+    TextPrompt,
+    TokensPrompt,
+    Usage,
+)
 from backend.engines.echo import EchoEngine
 from tests.backend.engines.contract import EngineContract, generate
 from tests.backend.fakes import RecordingSink
@@ -36,6 +47,30 @@ async def test_of_a_conversation_it_says_the_last_thing_the_user_said() -> None:
 async def test_a_partial_answer_is_gone_on_with() -> None:
     prompt = ChatPrompt((Message("user", "one two three"), Message("assistant", "one two")), continue_final=True)
     assert (await generate(EchoEngine(), prompt)).text == " three"
+
+
+@pytest.mark.parametrize("ignore_eos", [True, False])
+async def test_any_beginning_of_its_answer_is_gone_on_with_to_the_letter(ignore_eos: bool) -> None:
+    sampling: dict[str, Any] = {"max_tokens": 9, "ignore_eos": ignore_eos}
+    prompt = TextPrompt(" Grüße,  aus\n東京 👩‍👩‍👧! ")
+    whole = await generate(EchoEngine(), prompt, **sampling)
+    for cut in range(1, len(whole.text) + 1):
+        said = whole.text[:cut]
+        rest = await generate(EchoEngine(), prompt, SoFar(said), **sampling)
+        assert (said + rest.text)[: len(whole.text)] == whole.text
+        assert rest.last.finish_reason == whole.last.finish_reason
+
+
+async def test_what_can_not_be_the_beginning_of_its_answer_is_refused() -> None:
+    for said in ("one to", "one two three four", "x", " one"):
+        sink = await generate(EchoEngine(), TextPrompt("one two three"), SoFar(said))
+        assert sink.error is not None
+        assert (sink.error.status, sink.error.param) == (400, "continue_from")
+
+
+async def test_an_answer_that_was_all_said_ends_at_once() -> None:
+    sink = await generate(EchoEngine(), TextPrompt("one two"), SoFar("one two"))
+    assert (sink.text, sink.last.finish_reason, sink.last.usage) == ("", "stop", Usage(2, 2))
 
 
 async def test_it_goes_round_until_max_tokens_if_told_not_to_stop() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from backend.engines.base import ChatPrompt, Message, TextPrompt, TokensPrompt
+from backend.engines.base import ChatPrompt, Message, SoFar, TextPrompt, TokensPrompt
 from backend.engines.prompts import PromptEncoder
 from backend.errors import InvalidRequest, PromptTooLong
 
@@ -25,6 +25,9 @@ class Letters:
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         self.encoded.append((text, add_special_tokens))
         return [ord(letter) % 100 for letter in text]
+
+    def decode(self, ids: list[int], **_: Any) -> str:
+        return "".join(chr(token if token > 90 else token + 100) for token in ids)
 
     def apply_chat_template(self, messages: list[dict[str, str]], **options: Any) -> str:
         if any(message["role"] == "tool" for message in messages):
@@ -79,6 +82,32 @@ def test_token_ids_are_taken_as_they_are_if_the_model_has_them() -> None:
     for wrong in (-1, 100):
         with pytest.raises(InvalidRequest, match="0 to 99"):
             encoder(Letters()).encode(TokensPrompt((wrong,)))
+
+
+def test_an_answer_so_far_comes_behind_the_prompt_by_its_ids() -> None:
+    tokenizer = Letters()
+    prompt_ids, so_far, _ = encoder(tokenizer).encode_with_answer(TextPrompt("ab"), SoFar("cd", (99, 0)))
+    assert (prompt_ids, so_far) == ((97, 98), SoFar("cd", (99, 0)))
+    assert tokenizer.encoded == [("ab", True)]
+
+
+@pytest.mark.parametrize("ids", [(), (99, 1), (99,)])
+def test_without_ids_or_with_others_than_the_texts_it_is_the_text_that_counts(ids: tuple[int, ...]) -> None:
+    tokenizer = Letters()
+    _, so_far, detokenizer = encoder(tokenizer).encode_with_answer(TextPrompt("ab"), SoFar("cd", ids))
+    assert so_far == SoFar("cd", (99, 0))
+    assert tokenizer.encoded[-1] == ("cd", False)
+    assert detokenizer.feed(1) == ("e", (1,))
+
+
+def test_an_answer_so_far_must_be_of_the_models_tokens_and_leave_room_for_one_more() -> None:
+    with pytest.raises(InvalidRequest, match="0 to 99") as refused:
+        encoder(Letters()).encode_with_answer(TextPrompt("a"), SoFar("", (100,)))
+    assert refused.value.param == "continue_from"
+    assert encoder(Letters()).encode_with_answer(TextPrompt("a"), SoFar("c" * 48, (99,) * 48))
+    for so_far in (SoFar("c" * 49, (99,) * 49), SoFar("c" * 49)):
+        with pytest.raises(PromptTooLong, match=r"and the answer so far have 50 tokens.*is 50 tokens"):
+            encoder(Letters()).encode_with_answer(TextPrompt("a"), so_far)
 
 
 def test_an_empty_text_begins_with_the_models_first_token() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backend.engines.load import LoadedModel
-from backend.engines.runner import Row, Runner, SlotRunner, SoloRunner, make_runner
+from backend.engines.runner import REPLAY_CHUNK, Row, Runner, SlotRunner, SoloRunner, make_runner
 from tests.backend.engines.tiny import CONTEXT, make_model
 
 pytestmark = pytest.mark.torch
@@ -91,6 +91,41 @@ def test_when_one_leaves_another_takes_its_place_and_goes_on_undisturbed(tiny: L
     assert made == expected
 
 
+@pytest.mark.parametrize("count", [1, 3, REPLAY_CHUNK, REPLAY_CHUNK + 5])
+def test_a_replay_leaves_to_the_bit_what_decoding_did(count: int, tiny: LoadedModel) -> None:
+    import torch
+
+    def begun() -> tuple[SlotRunner, Row]:
+        runner, row = SlotRunner(tiny.model, 4, CONTEXT), Row()
+        runner.prefill(row, PROMPTS[1])
+        return runner, row
+
+    with torch.inference_mode():
+        runner, row = begun()
+        runner.join(row)
+        tokens = [(7 * n) % 200 for n in range(count + 3)]
+        decoded = [runner.decode([row], [token])[0] for token in tokens]
+        runner, row = begun()
+        for at in range(0, count, REPLAY_CHUNK):
+            logits = runner.replay(row, tokens[at : min(count, at + REPLAY_CHUNK)])
+        assert torch.equal(logits, decoded[count - 1])
+        runner.join(row)
+        for token, expected in zip(tokens[count:], decoded[count:], strict=True):
+            assert torch.equal(runner.decode([row], [token])[0], expected)
+
+
+def test_a_replay_is_the_models_own_forward_pass_where_no_batch_is_shared(tiny: LoadedModel) -> None:
+    import torch
+
+    runner, row = SoloRunner(tiny.model), Row()
+    with torch.inference_mode():
+        runner.prefill(row, PROMPTS[0])
+        logits = runner.replay(row, [1, 2, 3])
+        whole = tiny.model(input_ids=torch.tensor([[*PROMPTS[0], 1, 2, 3]])).logits[0, -1]
+    torch.testing.assert_close(logits, whole, rtol=1e-4, atol=1e-4)
+    assert row.length == len(PROMPTS[0]) + 3
+
+
 def test_a_prompt_may_come_in_chunks(tiny: LoadedModel) -> None:
     import torch
 
@@ -123,6 +158,12 @@ def test_common_architectures_share_a_batch() -> None:
         assert isinstance(runner, SlotRunner)
         prompts = [[1, 2, 3], [4, 5, 6, 7, 8, 9]]
         assert greedy(runner, prompts, 6) == [reference(model, prompt, 6) for prompt in prompts]
+        row, rest = Row(), [7, 8, 9, 10, 11]
+        with torch.inference_mode():
+            runner.prefill(row, prompts[1])
+            logits = runner.replay(row, rest)
+            whole = model(input_ids=torch.tensor([prompts[1] + rest])).logits[0, -1]
+        torch.testing.assert_close(logits, whole, rtol=1e-4, atol=1e-4)
 
 
 def test_sliding_windows_look_back_no_further() -> None:

@@ -42,6 +42,20 @@ def test_draws_follow_the_distribution() -> None:
         assert abs(counted[token] / 3000 - share) < 0.03
 
 
+def test_whoever_goes_on_draws_what_would_have_been_drawn() -> None:
+    ways: tuple[dict[str, Any], ...] = (
+        {"seed": 5},
+        {"seed": 5, "top_p": 0.8, "presence_penalty": 1.0, "repetition_penalty": 1.3},
+    )
+    for fields in ways:
+        one = sampler(**fields)
+        drawn = [sample(random_logits(1, 50, n), [one])[0] for n in range(8)]
+        for cut in range(9):
+            other = Sampler(Sampling(**fields), (0,), drawn[:cut])
+            assert other.last_token == ([0, *drawn])[cut]
+            assert [sample(random_logits(1, 50, n), [other])[0] for n in range(cut, 8)] == drawn[cut:]
+
+
 def test_a_low_temperature_sharpens_and_a_high_one_flattens() -> None:
     assert draws([0.0, 1.0], 500, temperature=0.1)[1] > 490
     assert draws([0.0, 1.0], 500, temperature=2.0)[0] > 150

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from backend.engines.base import Piece, Sampling
-from backend.engines.runner import PREFILL_CHUNK, Row
-from backend.engines.scheduler import Counts, Scheduler
+from backend.engines.base import Piece, Sampling, SoFar
+from backend.engines.detokenize import Detokenizer
+from backend.engines.runner import PREFILL_CHUNK, REPLAY_CHUNK, Row
+from backend.engines.scheduler import PREFILL_BUDGET, REPLAY_COST, Counts, Scheduler
 from backend.engines.sequence import Sequence
 from tests.backend.engines.test_detokenize import Bytes
 
@@ -19,11 +20,17 @@ class CountingRunner:
 
     def __init__(self) -> None:
         self.prefilled: list[int] = []
+        self.replayed: list[int] = []
         self.decoded: list[int] = []
         self.joined: list[Row] = []
 
     def prefill(self, row: Row, token_ids: Ids[int]) -> Any:
         self.prefilled.append(len(token_ids))
+        row.length += len(token_ids)
+        return self._logits(token_ids[-1])
+
+    def replay(self, row: Row, token_ids: Ids[int]) -> Any:
+        self.replayed.append(len(token_ids))
         row.length += len(token_ids)
         return self._logits(token_ids[-1])
 
@@ -52,9 +59,10 @@ class CountingRunner:
         return torch.nn.functional.one_hot(torch.tensor(token + 1), 128).float()
 
 
-def sequence(prompt: bytes = b"A", max_tokens: int = 3) -> Sequence:
-    sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
-    return Sequence(tuple(prompt), sampling, tokenizer=Bytes(), eos_ids=frozenset(), room=1000)
+def sequence(prompt: bytes = b"A", max_tokens: int = 3, so_far: bytes = b"") -> Sequence:
+    sampling, detokenizer = Sampling(max_tokens=max_tokens, temperature=0.0), Detokenizer(Bytes(), prompt)
+    said = SoFar(so_far.decode(), tuple(so_far))
+    return Sequence(tuple(prompt), sampling, detokenizer=detokenizer, eos_ids=frozenset(), room=1000, so_far=said)
 
 
 def scheduler(slots: int = 4) -> tuple[Scheduler, CountingRunner]:
@@ -114,6 +122,27 @@ def test_a_steps_prompts_stay_within_the_budget_and_chunks_are_always_cut_alike(
     assert len(batch.step()) == 1
     assert len(batch.step()) == 3
     assert runner.prefilled == [PREFILL_CHUNK - 10, 20, 5]
+
+
+def test_what_was_said_before_is_replayed_behind_the_prompt_and_gone_on_with() -> None:
+    batch, runner = scheduler()
+    batch.add(sequence(b"A", so_far=b"BCD", max_tokens=2))
+    assert texts(batch.step()) == ["E"]
+    last = batch.step()
+    assert (texts(last), last[0][1].finish_reason) == (["F"], "length")
+    assert (runner.prefilled, runner.replayed) == ([1], [3])
+
+
+def test_a_long_replay_takes_several_steps_while_others_go_on() -> None:
+    batch, runner = scheduler()
+    batch.add(sequence(b"A", max_tokens=9))
+    batch.step()
+    step_tokens = PREFILL_BUDGET // REPLAY_COST // REPLAY_CHUNK * REPLAY_CHUNK
+    batch.add(sequence(b"A", so_far=b"M" * (step_tokens + REPLAY_CHUNK)))
+    assert texts(batch.step()) == ["C"]
+    assert batch.counts().prefill_tokens_running > 0
+    assert texts(batch.step()) == ["D", "N"]
+    assert set(runner.replayed) == {REPLAY_CHUNK}
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2])

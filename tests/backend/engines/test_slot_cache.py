@@ -35,6 +35,18 @@ def test_one_token_a_row_goes_to_each_rows_own_place() -> None:
     assert keys[:, 0, :5, 0].tolist() == [[0, 5, 0, 0, 0], [0, 0, 0, 5, 0]]
 
 
+def test_many_tokens_of_one_sequence_each_read_all_of_it() -> None:
+    import torch
+
+    cache = SlotCache(1, 1, 256)
+    at = torch.tensor([2, 3, 4])
+    cache.placement = Placement(64, rows=torch.zeros_like(at), positions=at, shared=True)
+    keys, values = cache.layers[0].update(states(3, 1, 5.0), states(3, 1, 6.0))
+    assert keys.shape == values.shape == (3, 2, 64, 4)
+    assert keys[:, 0, :6, 0].tolist() == [[0, 0, 5, 5, 5, 0]] * 3
+    assert keys.is_contiguous()
+
+
 def test_growing_keeps_what_is_there_and_stops_at_the_context() -> None:
     cache = SlotCache(1, 1, 600)
     cache.placement = Placement(64, begin=0)

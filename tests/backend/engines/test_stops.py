@@ -51,8 +51,50 @@ def test_of_several_stops_the_first_in_the_text_counts() -> None:
     assert run(("c", "b"), ["a", "bc"]) == ("a", [0, 1], True)
 
 
+def test_a_stop_may_begin_in_what_another_one_said() -> None:
+    scanner = StopScanner(("END", "ab"), said="the E")
+    assert scanner.feed("N", (1,)).token_ids == ()
+    released = scanner.feed("D.", (2,))
+    assert (released.text, released.token_ids, released.stopped) == ("", (1, 2), True)
+    other = StopScanner(("END",), said="the E")
+    assert other.feed("N", (1,)).token_ids == ()
+    released = other.feed("T", (2,))
+    assert (released.text, released.token_ids, released.stopped) == ("NT", (1, 2), False)
+    assert other.feed("x", (3,)).text == "x"
+
+
+def test_what_was_held_back_is_given_at_the_end_without_what_was_said_before() -> None:
+    scanner = StopScanner(("END",), said="the E")
+    scanner.feed("N", (1,))
+    assert scanner.flush().text == "N"
+    assert StopScanner(("END",), said="the E").flush().text == ""
+
+
 def test_an_empty_stop_is_none() -> None:
     assert run(("",), ["a"]) == ("a", [0], False)
+
+
+@given(st.lists(words, max_size=3), st.lists(words, max_size=20))
+def test_from_whatever_was_released_another_one_goes_on_the_same(stops: list[str], tokens: list[str]) -> None:
+    scanner, said = StopScanner(tuple(stops)), ""
+    whole = run(tuple(stops), tokens)[0]
+    for number, token in enumerate(tokens):
+        released = scanner.feed(token, (number,))
+        if released.stopped:
+            return
+        said += released.text
+        after = number + 1 if released.token_ids == () else released.token_ids[-1] + 1
+        if "".join(tokens[:after]) != said:
+            continue  # something is held back: it would be made again
+        other, text = StopScanner(tuple(stops), said), said
+        for later, token_again in enumerate(tokens[after:], after):
+            again = other.feed(token_again, (later,))
+            text += again.text
+            if again.stopped:
+                break
+        else:
+            text += other.flush().text
+        assert text == whole
 
 
 @given(st.lists(words, max_size=3), st.lists(words, max_size=20))

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from backend.engines.base import Engine, GenerationRequest, Sampling, TextPrompt, TokensPrompt
+from backend.engines.base import Engine, GenerationRequest, Sampling, SoFar, TextPrompt, TokensPrompt
 from backend.engines.catalog import STORYTELLER_PATH
 from backend.engines.load import LoadedModel
 from backend.engines.transformers_engine import Job, TransformersEngine, Worker
 from backend.errors import EngineUnavailable
-from tests.backend.engines.contract import EngineContract, generate
+from tests.backend.engines.contract import EngineContract, generate, goes_on_from_every_piece
 from tests.backend.fakes import RecordingSink
 
 pytestmark = pytest.mark.torch
@@ -82,6 +82,31 @@ async def test_another_seed_gives_another_answer(engine: Engine) -> None:
     assert one.text != two.text
 
 
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_was_asked_an_answer_begun_elsewhere_is_gone_on_with(engine: Engine, seed: int) -> None:
+    prompt, sampling = TextPrompt("tell me: naïve 東京 👩‍👩‍👧"), asked(seed) | {"max_tokens": 30}
+    sampling["stop"] = ("one two t", 4 * "\N{REPLACEMENT CHARACTER}")
+    await goes_on_from_every_piece(engine, await generate(engine, prompt, **sampling), prompt, **sampling)
+
+
+@pytest.mark.skipif(not (STORYTELLER_PATH / "model.safetensors").exists(), reason="the built-in model is not here")
+async def test_the_built_in_model_goes_on_with_an_answer_in_any_company() -> None:
+    engine = TransformersEngine(str(STORYTELLER_PATH), name="storyteller", slots=4, device="cpu", threads=1)
+    await engine.start()
+    prompt = TextPrompt("Once upon a time")
+    sampling: dict[str, Any] = {"temperature": 0.0, "ignore_eos": True}
+    whole = await generate(engine, prompt, max_tokens=90, **sampling)
+
+    async def rest(cut: int) -> None:
+        said = SoFar("".join(piece.text for piece in whole.pieces[:cut]), whole.token_ids[:cut])
+        sink = await generate(engine, prompt, said, max_tokens=90 - cut, **sampling)
+        assert (said.text + sink.text, said.token_ids + sink.token_ids) == (whole.text, whole.token_ids)
+
+    assert all(len(piece.token_ids) == 1 for piece in whole.pieces)
+    await asyncio.gather(*(rest(cut) for cut in range(3, 90, 11)))
+    await engine.close()
+
+
 async def test_token_ids_of_an_answer_can_be_gone_on_from(engine: Engine) -> None:
     whole = await generate(engine, max_tokens=20, temperature=0.0, ignore_eos=True)
     assert whole.prompt_token_ids is not None
@@ -90,8 +115,11 @@ async def test_token_ids_of_an_answer_can_be_gone_on_from(engine: Engine) -> Non
     assert rest.token_ids == whole.token_ids[8:]
 
 
-async def test_text_so_far_is_always_the_text_of_the_token_ids_so_far(engine: Engine, tiny: LoadedModel) -> None:
-    sink = await generate(engine, max_tokens=60, seed=3, ignore_eos=True, stop=("zz", "one"))
+@pytest.mark.parametrize("seed", range(3, 8))
+async def test_text_so_far_is_always_the_text_of_the_token_ids_so_far(
+    engine: Engine, tiny: LoadedModel, seed: int
+) -> None:
+    sink = await generate(engine, max_tokens=60, seed=seed, ignore_eos=True, stop=("zz", "one"))
     text, ids = "", list(sink.prompt_token_ids or ())
     begin = tiny.tokenizer.decode(ids)
     for piece in sink.pieces[:-1]:

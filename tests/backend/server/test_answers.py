@@ -17,7 +17,7 @@ def decoded(data: bytes) -> list[Any]:
 
 
 def test_a_whole_chat_answer() -> None:
-    body = msgspec.json.decode(AnswerHead("chat", "id", "m", 7).body("hi!", [1, 2, 3], LAST, None))
+    body = msgspec.json.decode(AnswerHead("chat", "id", "m", 7).body("hi!", None, LAST, None))
     assert body == {
         "id": "id",
         "object": "chat.completion",
@@ -43,7 +43,7 @@ def test_a_whole_completion_with_token_ids() -> None:
 
 
 def test_a_chat_stream_begins_with_the_role_and_ends_with_done() -> None:
-    events = AnswerHead("chat", "id", "m", 7).events(None)
+    events = AnswerHead("chat", "id", "m", 7).events(None, token_ids=False)
     stream = events.first() + events.text(Piece('a"\n', (1,))) + events.last(LAST, include_usage=True)
     assert stream.endswith(b"data: [DONE]\n\n")
     role, text, last, usage = decoded(stream)
@@ -57,7 +57,8 @@ def test_a_chat_stream_begins_with_the_role_and_ends_with_done() -> None:
 
 
 def test_a_completion_stream_tells_token_ids_only_if_asked() -> None:
-    plain, asked = (AnswerHead("completions", "id", "m", 7).events(ids) for ids in (None, (8, 9)))
+    head = AnswerHead("completions", "id", "m", 7)
+    plain, asked = head.events(None, token_ids=False), head.events((8, 9), token_ids=True)
     assert plain.first() == b""
     assert decoded(asked.first())[0]["choices"][0]["prompt_token_ids"] == [8, 9]
     assert "token_ids" not in decoded(plain.text(Piece("a", (1,))))[0]["choices"][0]
@@ -65,9 +66,20 @@ def test_a_completion_stream_tells_token_ids_only_if_asked() -> None:
     assert decoded(asked.last(LAST, include_usage=False))[0]["choices"][0]["token_ids"] == [3]
 
 
+def test_token_ids_of_the_answer_may_be_told_without_the_prompts() -> None:
+    for endpoint in ("chat", "completions"):
+        head = AnswerHead(endpoint, "id", "m", 7)
+        events = head.events(None, token_ids=True)
+        stream = events.first() + events.text(Piece("a", (1,))) + events.last(LAST, include_usage=False)
+        assert b"prompt_token_ids" not in stream
+        assert [chunk["choices"][0].get("token_ids") for chunk in decoded(stream)][-2:] == [[1], [3]]
+        body = msgspec.json.decode(head.body("hi!", [1, 2, 3], LAST, None))
+        assert body["choices"][0]["token_ids"] == [1, 2, 3]
+
+
 def test_the_balancer_reads_every_event_as_plain_text() -> None:
     for endpoint in ("chat", "completions"):
-        events = AnswerHead(endpoint, "id", "m", 7).events((1,))
+        events = AnswerHead(endpoint, "id", "m", 7).events((1,), token_ids=True)
         stream = events.first() + events.text(Piece("a", (1,))) + events.last(LAST, include_usage=True)
         chunks = [parse_chunk(data) for data in event_data(stream) if data != b"[DONE]"]
         assert all(is_plain(chunk) for chunk in chunks)

@@ -43,6 +43,7 @@ def exchange(pad: Pad, released: list[Exchange], *, stream: bool) -> tuple[Excha
         stream=stream,
         include_usage=True,
         return_token_ids=False,
+        return_prompt_token_ids=False,
     )
     made = Exchange(asked, "m", pad, released.append)
     generation = ScriptedGeneration(request, made)

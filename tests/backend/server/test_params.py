@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.engines.base import ChatPrompt, Message, Sampling, TextPrompt, TokensPrompt
+from backend.engines.base import ChatPrompt, Message, Sampling, SoFar, TextPrompt, TokensPrompt
 from backend.errors import InvalidRequest
 from backend.server.params import MESSAGES_MAX, Asked, read_chat, read_completions
 
@@ -50,6 +50,36 @@ def test_every_known_field_arrives() -> None:
     )  # fmt: skip
     asked = chat(model="m", stream=True, stream_options={"include_usage": True}, return_token_ids=True)
     assert (asked.model, asked.stream, asked.include_usage, asked.return_token_ids) == ("m", True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "generated", "prompts"),
+    [(True, True, True), (False, False, False), (None, False, False), ("continue", True, False)],
+)
+def test_whose_token_ids_are_told(value: object, generated: bool, prompts: bool) -> None:
+    asked = completion(return_token_ids=value)
+    assert (asked.return_token_ids, asked.return_prompt_token_ids) == (generated, prompts)
+
+
+def test_an_answer_so_far_to_go_on_with() -> None:
+    for read in (chat, completion):
+        assert read(continue_from={"text": "so", "token_ids": [1, 2]}).request.so_far == SoFar("so", (1, 2))
+        assert read(continue_from={"text": "so", "token_ids": None}).request.so_far == SoFar("so")
+        assert read(continue_from={"text": "so"}).request.so_far == SoFar("so")
+        assert read(continue_from=None).request.so_far == SoFar()
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    ["so", 1, [], {}, {"token_ids": [1]}, {"text": None}, {"text": 1}, {"text": "so", "token_ids": ["1"]},
+     {"text": "so", "token_ids": 7}, {"text": "so", "token_ids": [1.5]}],
+)  # fmt: skip
+def test_a_malformed_answer_so_far_is_refused(malformed: object) -> None:
+    for read in (chat, completion):
+        error = refusal(read, continue_from=malformed)
+        assert error.status == 400
+        assert error.param is not None
+        assert error.param.startswith("continue_from")
 
 
 def test_null_is_absent_and_unknown_fields_are_ignored() -> None:
@@ -114,6 +144,8 @@ def test_a_prompt_of_nothing_is_refused(prompt: object) -> None:
         ({"stream": "yes"}, "stream"),
         ({"stream_options": 1}, "stream_options"),
         ({"seed": 1.5}, "seed"),
+        ({"return_token_ids": "all"}, "return_token_ids"),
+        ({"return_token_ids": 1}, "return_token_ids"),
     ],
 )
 def test_what_can_not_be_served_is_refused_by_the_name_of_its_field(fields: dict[str, Any], param: str) -> None:
@@ -155,7 +187,8 @@ def test_what_is_no_json_object_is_refused(read: Callable[[bytes], Asked], body:
 @given(
     st.dictionaries(
         st.sampled_from(["prompt", "messages", "model", "max_tokens", "temperature", "top_p", "top_k", "seed", "stop",
-                         "n", "stream", "stream_options", "logprobs", "ignore_eos", "continue_final_message"]),
+                         "n", "stream", "stream_options", "logprobs", "ignore_eos", "continue_final_message",
+                         "continue_from", "return_token_ids"]),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
             lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

@@ -37,6 +37,24 @@ async def test_usage_comes_in_the_last_chunk_if_asked() -> None:
         assert not any("usage" in event for event in unasked.events[:-1])
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+async def test_an_answer_begun_elsewhere_is_gone_on_with_and_its_usage_is_that_of_all_of_it(path: str) -> None:
+    asked = {"prompt": "one two three four"} | {"messages": [{"role": "user", "content": "one two three four"}]}
+    more = asked | {"continue_from": {"text": "one tw"}, "max_tokens": 2}
+    usage = {"prompt_tokens": 4, "completion_tokens": 3, "total_tokens": 7}
+    async with serving(EchoEngine()) as site:
+        whole = (await site.ask(path, more)).json
+        choice = whole["choices"][0]
+        assert (choice["message"]["content"] if "message" in choice else choice["text"]) == "o three"
+        assert (choice["finish_reason"], whole["usage"]) == ("length", usage)
+        ways = {"stream": True, "stream_options": {"include_usage": True}, "return_token_ids": "continue"}
+        *chunks, last, done = (await site.ask(path, more | ways)).events
+        choices = [chunk["choices"][0] for chunk in chunks]
+        assert "".join(c.get("text") or c.get("delta", {}).get("content", "") for c in choices) == "o three"
+        assert sum(len(choice.get("token_ids", [])) for choice in choices) == 2
+        assert (last["usage"], done) == (usage, "[DONE]")
+
+
 async def test_models_and_health() -> None:
     async with serving(EchoEngine(model="m", max_model_len=77)) as site:
         models = await site.ask("/v1/models", method="GET")
@@ -58,6 +76,8 @@ async def test_a_stuck_engine_is_not_healthy() -> None:
     [
         ("/v1/completions", b"{", 400, "not_json"),
         ("/v1/completions", {}, 400, "invalid_request"),
+        ("/v1/completions", {"prompt": "x", "continue_from": "x"}, 400, "invalid_type"),
+        ("/v1/completions", {"prompt": "x", "continue_from": {"text": "y"}}, 400, "invalid_request"),
         ("/v1/completions", {"prompt": "x", "model": "other"}, 404, "model_not_found"),
         ("/v1/nothing", {}, 404, "not_found"),
         ("/health", {}, 405, "method_not_allowed"),

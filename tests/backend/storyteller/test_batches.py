@@ -55,5 +55,5 @@ def test_a_name_that_came_before_counts_more() -> None:
     made = example(turns, letters, END, random.Random(1))
     told = "".join(chr(letter) for letter in made.inputs)
     heavy = [told[at + 1] for at, weight in enumerate(made.weights) if weight == NAME_WEIGHT]
-    assert "".join(heavy) == "Zorb Quil Zorb"
+    assert "".join(heavy) == "Zorb  Quil  Zorb ", "each with what ends it"
     assert len(made.weights) == len(made.inputs)

@@ -46,6 +46,11 @@ def test_a_key_is_found_by_what_the_client_gives() -> None:
     assert "alice" in table and "carol" not in table
 
 
+def test_a_tenant_without_a_key_weighs_one() -> None:
+    table = KeyTable([ALICE, BOB])
+    assert [table.weight_of(name) for name in ("alice", "bob", "local", "classic", "")] == [1.0, 2.5, 1.0, 1.0, 1.0]
+
+
 @pytest.mark.parametrize("given", [b"", b"lb-", b"lb-A", b"lb-a ", b"alice", digest_of(b"lb-a"), b"\xff" * 1000])
 def test_anything_else_is_nobody_s_key_the_digest_in_the_file_included(given: bytes) -> None:
     assert KeyTable([ALICE, BOB]).find(given) is None

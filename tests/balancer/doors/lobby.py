@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import itertools
 import json
+import random
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from balancer import tasks
 from balancer.doors.addresses import IPNetwork
 from balancer.doors.admin import AdminDoor
 from balancer.doors.agents import Agents
+from balancer.doors.changes import Changes
 from balancer.doors.classic import ClassicConnection
 from balancer.doors.clients import ClientLimits, Clients
 from balancer.doors.control import ControlConnection
@@ -23,6 +25,12 @@ from balancer.doors.http import HttpConnection
 from balancer.doors.listener import Doors, Sniffer
 from balancer.doors.native import NativeConnection
 from balancer.doors.openai import OpenAIDoor
+from balancer.embeddings import OwnEmbeddings
+from balancer.errors import ConfigError
+from balancer.pool.detector import PROBED
+from balancer.upstream.connection import ConnectionPool
+from balancer.upstream.watch import Watch
+from tests.balancer.upstream.encoder import FakeEncoder
 from tests.fakes import Hall
 
 
@@ -72,6 +80,10 @@ class Visitor:
         self.writer.transport.abort()
 
 
+async def _nothing_to_read() -> dict[str, Any]:
+    raise ConfigError("there is nothing to read")
+
+
 class Lobby:
     """The doors' side of a daemon."""
 
@@ -83,6 +95,8 @@ class Lobby:
         insecure: bool = False,
         networks: tuple[IPNetwork, ...] = (),
         classic_from: tuple[IPNetwork, ...] = (),
+        embedder: FakeEncoder | None = None,
+        reload: Callable[[], Awaitable[dict[str, Any]]] | None = None,
         **hall: Any,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -103,8 +117,16 @@ class Lobby:
             beat_s=1.0,
             deadline_s=3.5,
         )
-        public = OpenAIDoor(self.clients, Health(self.hall.dispatcher, 1_800_000_000))
-        self.admin = AdminDoor(self.hall.dispatcher, self.agents, self.clients, "1.2.3")
+        dispatcher = self.hall.dispatcher
+        self.own = OwnEmbeddings(embedder, "all-MiniLM-L6-v2", dispatcher, random.Random(0)) if embedder else None
+        health = Health(dispatcher, 1_800_000_000)
+        public = OpenAIDoor(self.clients, health, self.own)
+        self.connections = ConnectionPool()
+        self.watch = Watch(
+            self.hall.registry, self.connections, loop, self.agents.apply, dispatcher.pool_changed, PROBED
+        )
+        changes = Changes(self.hall.registry, self.watch, reload or _nothing_to_read)
+        self.admin = AdminDoor(dispatcher, self.agents, self.clients, "1.2.3", health=health, changes=changes)
         self.doors = Doors(
             native=lambda: NativeConnection(self.clients, lambda: ControlConnection(self.agents)),
             http=lambda: HttpConnection(self.clients, public.answer),
@@ -118,9 +140,7 @@ class Lobby:
     async def open(self) -> AsyncIterator[Lobby]:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Sniffer(self.doors), "127.0.0.1", 0)
-        admin = await loop.create_server(
-            lambda: HttpConnection(self.clients, lambda request, _: self.admin.answer(request)), "127.0.0.1", 0
-        )
+        admin = await loop.create_server(lambda: HttpConnection(self.clients, self.admin.answer), "127.0.0.1", 0)
         self.port = self.agents.own_port = server.sockets[0].getsockname()[1]
         self.admin_port = admin.sockets[0].getsockname()[1]
         try:
@@ -131,6 +151,7 @@ class Lobby:
             for visitor in self._visitors:
                 visitor.leave()
             await tasks.cancel_all()
+            self.connections.close()
             await self.until(lambda: self.clients.connections == 0)
 
     async def visit(self, *first: object, admin: bool = False) -> Visitor:

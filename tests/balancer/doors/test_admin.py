@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from balancer.doors.http import Answer
+from balancer.doors.http import Answer, HttpConnection
 from balancer.pool.backend import State
 from balancer.wire.http1 import HttpRequest
 from tests.balancer.doors.lobby import Lobby
@@ -19,7 +19,10 @@ async def a_lobby(**changes: Any) -> Lobby:
 
 def ask(lobby: Lobby, method: str, path: str, query: str = "", **headers: str) -> Answer:
     fields = {name.encode(): value.encode() for name, value in headers.items()}
-    return lobby.admin.answer(HttpRequest(method, path, query, fields, b"", True))
+    connection = HttpConnection(lobby.clients, lobby.admin.answer)
+    found = lobby.admin.answer(HttpRequest(method, path, query, fields, b"", True), connection)
+    assert isinstance(found, Answer)
+    return found
 
 
 def state(lobby: Lobby) -> State:
@@ -43,6 +46,7 @@ async def test_the_status_tells_backends_queue_cache_and_counts() -> None:
     assert (backend["name"], backend["state"], backend["in_flight"], backend["slots"]) == ("gpu-1", "alive", 2, 2)
     assert backend["models"] == ["m"]
     assert backend["beats"] == 1
+    assert backend["breaker"] == {"state": "closed", "ejections": 0, "until_s": None}
     assert status["queue"]["waiting"] == 1
     assert status["exchanges"]["asking"] == 2
     assert status["cache"]["entries"] == 0
@@ -84,6 +88,10 @@ async def test_the_cache_is_purged_whole_or_in_part() -> None:
         ("GET", "/cache/purge", 405),
         ("GET", "/", 404),
         ("HEAD", "/status/", 200),
+        ("GET", "/reload", 405),
+        ("GET", "/backends", 405),
+        ("POST", "/backends/gpu-1", 405),
+        ("POST", "/livez", 405),
     ],
 )
 async def test_what_it_does_not_answer(method: str, path: str, status: int) -> None:
@@ -103,6 +111,15 @@ async def test_a_name_that_was_made_to_point_here_is_refused(host: str) -> None:
     assert ask(await a_lobby(), "GET", "/status", host=host).status == 403
 
 
+async def test_orchestrators_are_answered_here_too_whatever_they_call_the_host() -> None:
+    lobby = await a_lobby()
+    for path in ("/livez", "/readyz", "/healthz"):
+        assert ask(lobby, "GET", path, host="balancer.example:1230").status == 200
+    lobby.hall.dispatcher.stop()
+    assert ask(lobby, "GET", "/readyz").status == 503
+    assert ask(lobby, "GET", "/livez").status == 200
+
+
 @pytest.mark.parametrize("host", ["localhost", "localhost:1230", "127.0.0.1:1230", "[::1]:1230", "10.0.0.7"])
 async def test_whoever_knows_the_address_is_answered(host: str) -> None:
     assert ask(await a_lobby(), "GET", "/status", host=host).status == 200
@@ -115,3 +132,14 @@ async def test_it_answers_on_a_port_of_its_own() -> None:
         assert (await visitor.some()).startswith(b"HTTP/1.1 200")
         public = await lobby.visit(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await public.some()).startswith(b"HTTP/1.1 404")
+
+
+async def test_metrics_are_text_of_the_type_that_was_made_for_what_is_accepted() -> None:
+    lobby = await a_lobby()
+    assert ask(lobby, "GET", "/metrics").status == 404
+    lobby.admin._metrics = lambda accept: (b"made for " + accept.encode(), "text/x")
+    answer = ask(lobby, "GET", "/metrics", accept="this")
+    assert (answer.status, answer.body, answer.headers) == (200, b"made for this", (("content-type", "text/x"),))
+    assert ask(lobby, "POST", "/metrics").status == 405
+    assert ask(lobby, "GET", "/metrics", origin="http://127.0.0.1:1230").status == 403
+    assert b"/metrics" in ask(lobby, "GET", "/").body

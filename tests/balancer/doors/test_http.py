@@ -278,11 +278,15 @@ async def test_what_was_asked_before_half_a_close_is_answered_where_that_takes_n
         assert await closed(visitor)
 
 
-async def test_when_the_daemon_stops_connections_close() -> None:
+async def test_when_the_daemon_stops_an_idle_connection_gets_one_more_answer_which_says_so() -> None:
     async with Lobby().open() as lobby:
         visitor = await lobby.visit(get("/livez"))
         await answer(visitor)
+        lobby.hall.dispatcher.stop()
         lobby.clients.drain()
+        visitor.send(get("/readyz"))
+        last = await answer(visitor)
+        assert (last.status, last.headers["connection"]) == (503, "close")
         assert await closed(visitor)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from balancer import errors
 from balancer.doors.native_answer import NativeAnswer, failure_line
-from balancer.exchange.ports import Outcome
+from balancer.exchange.ports import Opening, Outcome
 from balancer.wire.native import RequestId
 from balancer.wire.sse import event
 from tests.fakes import last_events, text_events
@@ -107,3 +107,18 @@ def test_a_position_is_told_as_it_is() -> None:
     out = Out()
     NativeAnswer(out, 7).queued(3)
     assert out.lines == [{"id": 7, "queued": {"position": 3}}]
+
+
+def test_a_change_of_backend_is_told_in_its_place() -> None:
+    out = Out()
+    answer = NativeAnswer(out, 7)
+    answer.events(text_events("half "))
+    answer.resumed(Opening("b2", "miss", 1, resumed=1))
+    answer.events(text_events("done"))
+    answer.done(an_outcome(backend="b2", resumed=1))
+    assert out.lines[:3] == [
+        {"id": 7, "text": "half "},
+        {"id": 7, "resumed": {"backend": "b2", "resumed": 1}},
+        {"id": 7, "text": "done"},
+    ]
+    assert out.lines[3]["done"]["resumed"] == 1

@@ -185,13 +185,15 @@ def test_a_refused_connection_costs_one_extra_attempt_and_the_client_sees_one_su
     assert hall.in_flight() == 0
 
 
-def test_a_failure_before_the_first_byte_is_retried_once_and_never_on_the_same_backend() -> None:
+def test_a_failure_before_the_first_byte_is_retried_twice_and_never_on_the_same_backend() -> None:
     hall = two_backends()
     hall.join("c")
+    hall.join("d")
     _, sink = hall.ask()
     hall.calls[0].fail(BROKEN)
-    hall.calls[1].fail(errors.backend_failed("y", "again"))
-    assert len(hall.calls) == 2
+    hall.calls[1].fail(BROKEN)
+    hall.calls[2].fail(errors.backend_failed("y", "again"))
+    assert len({call.backend for call in hall.calls}) == len(hall.calls) == 3
     assert sink.failure is not None
     assert (sink.failure.code, sink.failure.status) == ("backend_failed", 502)
     assert hall.in_flight() == 0
@@ -269,9 +271,9 @@ def test_silence_before_the_first_token_is_ended_by_its_deadline_and_retried() -
 # --- after the first byte
 
 
-def test_a_failure_after_the_first_byte_is_an_explicit_error_and_no_replay() -> None:
+def test_a_failure_after_the_first_byte_is_an_explicit_error_where_nobody_may_go_on() -> None:
     hall = two_backends(cache=True)
-    _, sink = hall.ask()
+    _, sink = hall.ask(resumable=False)
     hall.calls[0].say("half an ")
     hall.calls[0].fail(BROKEN)
     assert sink.failure is BROKEN
@@ -280,20 +282,22 @@ def test_a_failure_after_the_first_byte_is_an_explicit_error_and_no_replay() -> 
     assert hall.in_flight() == 0
 
 
-def test_events_that_cannot_be_read_mid_stream_end_it() -> None:
+def test_events_that_cannot_be_read_mid_stream_are_the_backends_failure() -> None:
     hall = two_backends()
     _, sink = hall.ask()
     hall.calls[0].say("x")
     sink.refuses = "no chunk"
     hall.calls[0].say("y")
-    assert sink.code == "backend_failed"
-    assert len(hall.calls) == 1
     assert hall.calls[0].cancelled
+    sink.refuses = None
+    hall.calls[1].answer("z")
+    assert sink.text == "xz", "what could not be read was not relayed, and another backend goes on"
     assert hall.in_flight() == 0
 
 
 def test_a_stall_mid_stream_is_ended_by_the_time_between_tokens() -> None:
-    hall = two_backends(limits=Limits(between_tokens_s=5.0))
+    hall = Hall(limits=Limits(between_tokens_s=5.0))
+    hall.join("a")
     _, sink = hall.ask()
     for _ in range(4):
         hall.calls[0].say("x")
@@ -329,14 +333,16 @@ def test_a_dead_backends_exchanges_end_at_that_instant(how: str) -> None:
     assert len(hall.calls) == 2, "tried elsewhere at once"
     hall.calls[1].say("half")
     hall.leave(hall.calls[1].backend)
-    assert asking.code == "backend_lost"
+    assert len(hall.calls) == 3, "and gone on with at once"
+    hall.calls[2].answer(" an hour")
+    assert asking.text == "half an hour"
     assert hall.in_flight() == 0
 
 
 def test_a_backend_that_restarts_ends_what_it_was_doing() -> None:
     hall = Hall()
     hall.join("a")
-    _, sink = hall.ask()
+    _, sink = hall.ask(resumable=False)
     hall.calls[0].say("half")
     hall.join("a", instance="a-2", alive=False)
     assert sink.code == "backend_lost"

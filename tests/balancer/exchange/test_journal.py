@@ -86,3 +86,34 @@ def test_events_that_cannot_be_read_are_not_plain() -> None:
     answer = journal_of(event(b"{nonsense"), last_events()).answer()
     assert answer is not None
     assert not answer.plain
+
+
+def test_what_another_backend_needs_to_go_on_is_read_from_the_events() -> None:
+    begun = journal_of(text_events("Once ", "upon")).begun()
+    assert begun is not None
+    assert (begun.id, begun.model, begun.text, begun.tokens) == ("cmpl-1", "m", "Once upon", 2)
+    assert begun.token_ids is None, "the engine did not tell them"
+
+
+def test_token_ids_are_kept_only_if_they_are_the_whole_text() -> None:
+    told = event(b'{"choices":[{"text":"Once ","token_ids":[1,2]}],"prompt_token_ids":[9]}')
+    begun = journal_of(told, told).begun()
+    assert begun is not None and (begun.token_ids, begun.tokens) == ([1, 2, 1, 2], 4)
+    assert begun.prompt_token_ids == [9]
+    begun = journal_of(told, text_events("upon")).begun()
+    assert begun is not None and (begun.token_ids, begun.tokens) == (None, 3)
+
+
+def test_more_than_one_text_is_nothing_to_go_on_with() -> None:
+    assert journal_of(event(b'{"choices":[{"index":1,"text":"x"}]}')).begun() is None
+    assert journal_of(event(b'{"choices":[{"delta":{"tool_calls":[{"id":"1"}]}}]}')).begun() is None
+    assert journal_of(b": only a remark\n\n").begun() is None
+
+
+def test_the_usage_is_found_without_reading_all_of_the_answer() -> None:
+    journal = journal_of(text_events("a"), text_events("b"), last_events(completion_tokens=4))
+    assert journal.usage() == (3, 4)
+    assert journal_of(text_events("a")).usage() is None
+    journal = Journal()
+    journal.add_whole(whole_body("completions", "id", "m", 0, "x", "stop", Usage(1, 2, 3)))
+    assert journal.usage() == (1, 2)

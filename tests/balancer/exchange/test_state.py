@@ -15,10 +15,11 @@ def test_a_request_that_goes_well() -> None:
     assert state is State.COMPLETE
 
 
-def test_a_backend_may_be_asked_again_only_before_the_first_byte() -> None:
+def test_another_backend_may_be_asked_and_may_go_on() -> None:
     assert step(State.ASKING, Event.AGAIN) is State.ARRIVED
+    assert step(State.STREAMING, Event.AGAIN) is State.ARRIVED
     with pytest.raises(KeyError):
-        step(State.STREAMING, Event.AGAIN)
+        step(State.QUEUED, Event.AGAIN)
 
 
 @pytest.mark.parametrize("state", LIVE)

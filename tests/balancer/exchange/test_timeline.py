@@ -6,12 +6,14 @@ from balancer.cache.entry import entry_for
 from balancer.cache.keys import derive
 from balancer.exchange.state import State
 from balancer.exchange.timeline import Limits, Timeline
+from balancer.request import Request
+from tests.balancer.pool.specs import a_spec
 
 LIMITS = Limits(first_token_s=10.0, between_tokens_s=3.0)
 
 
 def a_timeline() -> Timeline:
-    return Timeline(began_at=100.0, ends_at=160.0, leased_at=102.0, first_at=104.0, heard_at=105.0)
+    return Timeline(began_at=100.0, ends_at=160.0, leased_at=102.0, first_at=104.0, heard_at=105.0, asked_at=102.0)
 
 
 @pytest.mark.parametrize(
@@ -36,9 +38,9 @@ def test_the_deadline_is_told_as_the_time_the_client_gave() -> None:
 
 
 def test_an_outcome_counts_from_the_arrival() -> None:
-    outcome = a_timeline().answered("m", "gpu", "miss", 2, 109.0)
+    outcome = a_timeline().answered(a_spec("gpu"), "m", "miss", 2, 1, 109.0)
     assert (outcome.queue_s, outcome.ttft_s, outcome.total_s) == (2.0, 4.0, 9.0)
-    assert (outcome.backend, outcome.attempts, outcome.entry) == ("gpu", 2, None)
+    assert (outcome.backend, outcome.attempts, outcome.resumed, outcome.entry) == ("gpu", 2, 1, None)
 
 
 def test_a_cached_outcome_names_the_backend_that_made_it_and_took_no_attempt() -> None:
@@ -56,3 +58,28 @@ def test_a_cached_outcome_names_the_backend_that_made_it_and_took_no_attempt() -
     outcome = Timeline(100.0, 160.0).cached("m", entry, "semantic", 0.97, 101.0)
     assert (outcome.backend, outcome.cache, outcome.similarity, outcome.age_s) == ("gpu", "semantic", 0.97, 11.0)
     assert (outcome.attempts, outcome.entry) == (0, entry.id)
+
+
+def test_a_request_may_be_stricter_than_the_operator_but_not_looser() -> None:
+    request = Request("id", "t", "chat", {}, 0, first_token_s=4.0, between_tokens_s=60.0)
+    assert LIMITS.of(request) == Limits(first_token_s=4.0, between_tokens_s=3.0)
+    assert LIMITS.of(Request("id", "t", "chat", {}, 0)) is LIMITS
+
+
+def test_the_first_token_is_the_first_that_the_client_saw_whoever_goes_on() -> None:
+    times = Timeline(100.0, 200.0)
+    times.asked(101.0)
+    times.answers(103.0)
+    times.asked(110.0)
+    times.answers(112.0)
+    assert (times.leased_at, times.first_at) == (101.0, 103.0)
+    assert (times.asked_at, times.answered_at) == (110.0, 112.0)
+
+
+def test_the_pace_is_the_backends_own_or_not_told() -> None:
+    times = Timeline(100.0, 200.0, asked_at=101.0, answered_at=102.0, heard_at=106.0, pieces=5)
+    assert times.pace() == (1.0, 1.0)
+    times.client_slow = True
+    assert times.pace() == (1.0, None)
+    times.pieces = 1
+    assert times.pace() == (None, None)

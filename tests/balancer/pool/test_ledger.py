@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from balancer.pool.ledger import Ledger, SlotsTaken
+from balancer.pool.ledger import IN_SERVICE, ON_TRIAL, SHUT, Ledger, SlotsTaken
 from balancer.pool.load import Load
 from tests.balancer.pool.specs import a_spec
 
@@ -194,3 +196,57 @@ def test_a_full_ledger_says_so() -> None:
         ledger.open(a_spec("b"))
     ledger.close(0)
     assert ledger.has_room
+
+
+def test_gates_that_are_not_in_service_are_counted() -> None:
+    ledger = a_ledger()
+    counted = []
+    for gate in (SHUT, ON_TRIAL, SHUT, IN_SERVICE, IN_SERVICE):
+        ledger.set_gate(0, gate, 130.0)
+        counted.append(ledger.gated)
+    assert counted == [1, 1, 1, 0, 0]
+
+
+def test_on_trial_one_lease_shuts_the_gate_until_it_is_released() -> None:
+    ledger = a_ledger()
+    ledger.set_gate(0, ON_TRIAL)
+    trial = ledger.lease(0)
+    assert (trial.is_trial, ledger.gate[0], ledger.shut_until[0]) == (True, SHUT, math.inf)
+    other = ledger.lease(0)
+    assert not other.is_trial
+    other.release()
+    assert ledger.gate[0] == SHUT
+    assert (ledger.decides(trial), ledger.decides(other)) == (True, False)
+    trial.release()
+    assert (ledger.gate[0], ledger.shut_until[0], ledger.in_flight[0]) == (ON_TRIAL, 0.0, 0)
+
+
+def test_a_trial_that_was_decided_opens_no_gate() -> None:
+    ledger = a_ledger()
+    ledger.set_gate(0, ON_TRIAL)
+    trial = ledger.lease(0)
+    ledger.set_gate(0, SHUT, 160.0)
+    assert not ledger.decides(trial)
+    trial.release()
+    assert (ledger.gate[0], ledger.shut_until[0]) == (SHUT, 160.0)
+
+
+def test_a_new_process_has_its_gate_open_and_the_trial_of_the_old_decides_nothing() -> None:
+    ledger = a_ledger()
+    ledger.set_gate(0, ON_TRIAL)
+    trial = ledger.lease(0)
+    ledger.restart(0, a_spec())
+    trial.release()
+    assert (ledger.gate[0], ledger.gated, ledger.decides(trial)) == (IN_SERVICE, 0, False)
+    ledger.set_gate(0, SHUT, 160.0)
+    ledger.close(0)
+    assert ledger.gated == 0
+
+
+def test_a_share_of_the_weight_lasts_through_a_resumed_registration() -> None:
+    ledger = a_ledger()
+    ledger.set_share(0, 0.1)
+    ledger.resume(0, a_spec(weight=3.0))
+    assert ledger.weight[0] == pytest.approx(0.3)
+    ledger.restart(0, a_spec(weight=3.0))
+    assert (ledger.weight[0], ledger.share[0]) == (3.0, 1.0)

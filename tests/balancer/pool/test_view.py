@@ -67,7 +67,7 @@ def test_candidates_stand_in_the_order_of_their_indexes() -> None:
     (tier,) = PoolView(1, backends).group("m", "chat").tiers
     assert tier.indexes == [0, 1, 2]
     assert tier.indexes_np.tolist() == [0, 1, 2]
-    assert tier.positions == {"b0": 0, "b1": 1, "b2": 2}
+    assert tier.positions == {"b0 b0-1": 0, "b1 b1-1": 1, "b2 b2-1": 2}
 
 
 def test_prompt_limits_are_kept_only_where_someone_has_one() -> None:

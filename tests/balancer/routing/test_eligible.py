@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from balancer.pool.ledger import ON_TRIAL, SHUT
 from balancer.pool.view import Tier
 from balancer.routing.eligible import anyone_may, eligible, possible
 from balancer.routing.policy import FEW, RouteNeed
@@ -37,6 +38,15 @@ def test_those_that_answered_busy_are_not_until_then(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [4, MANY])
+def test_those_that_are_shut_out_are_not_where_that_is_heeded(size: int) -> None:
+    pool, tier = a_pool(size)
+    pool.ledger.set_gate(1, SHUT, 130.0)
+    pool.ledger.set_gate(2, ON_TRIAL)
+    assert list(eligible(tier, pool.ledger, CHAT, 100.0, True)) == [i for i in range(size) if i != 1]
+    assert list(eligible(tier, pool.ledger, CHAT, 100.0)) == list(range(size))
+
+
+@pytest.mark.parametrize("size", [4, MANY])
 def test_those_that_cannot_read_the_prompt_are_not(size: int) -> None:
     pool, tier = a_pool(size)
     assert list(eligible(tier, pool.ledger, RouteNeed("m", "chat", 100), 0.0)) == list(range(size))
@@ -46,7 +56,7 @@ def test_those_that_cannot_read_the_prompt_are_not(size: int) -> None:
 @pytest.mark.parametrize("size", [4, MANY])
 def test_those_excluded_are_not(size: int) -> None:
     pool, tier = a_pool(size)
-    need = RouteNeed("m", "chat", exclude=frozenset({"b0", "b2", "gone"}))
+    need = RouteNeed("m", "chat", exclude=frozenset({"b0 b0-1", "b2 b2-1", "gone"}))
     expected = [i for i in range(size) if i not in (0, 2)]
     assert list(eligible(tier, pool.ledger, need, 0.0)) == expected
     assert possible(tier, need) == expected
@@ -64,7 +74,7 @@ def test_few_are_a_list_and_many_an_array() -> None:
 
 def test_nobody_is_an_empty_list() -> None:
     pool, tier = a_pool(1)
-    need = RouteNeed("m", "chat", exclude=frozenset({"b0"}))
+    need = RouteNeed("m", "chat", exclude=frozenset({"b0 b0-1"}))
     assert eligible(tier, pool.ledger, need, 0.0) == []
 
 
@@ -81,5 +91,5 @@ def test_slots_alone_matter_where_nobody_is_limited_or_excluded() -> None:
     unlimited.add("a")
     (tier,) = unlimited.registry.view.group("m", "chat").tiers
     assert anyone_may(tier, CHAT)
-    assert not anyone_may(tier, RouteNeed("m", "chat", exclude=frozenset({"b"})))
+    assert not anyone_may(tier, RouteNeed("m", "chat", exclude=frozenset({"b b-1"})))
     assert not anyone_may(a_pool(2)[1], CHAT)

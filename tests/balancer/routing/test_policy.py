@@ -74,7 +74,7 @@ def test_a_newcomer_is_chosen_without_being_flooded(policy: str, size: int) -> N
 def test_excluded_backends_are_not_chosen(policy: str, size: int) -> None:
     pool = Pool(policy)
     pool.add_many(size, slots=1000)
-    without = RouteNeed("m", "chat", exclude=frozenset({"b0", "nobody"}))
+    without = RouteNeed("m", "chat", exclude=frozenset({"b0 b0-1", "nobody"}))
     assert "b0" not in {pool.choose(without) for _ in range(3 * size)}
 
 

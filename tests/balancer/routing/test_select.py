@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from balancer.pool.ledger import ON_TRIAL, SHUT
 from balancer.pool.load import Load
 from balancer.routing.policy import RouteNeed
 from balancer.routing.select import NoBackend, NoBackendReason, NoSlot
@@ -67,6 +68,59 @@ def test_one_that_is_full_and_busy_is_waited_for_by_its_slot() -> None:
     assert pool.route(now=100.5) == NoSlot(None)
 
 
+def test_an_ejected_backend_gets_nothing_and_it_is_told_when_it_will_be_tried() -> None:
+    pool = a_pool()
+    pool.add_many(2, slots=1)
+    pool.ledger.set_gate(0, SHUT, 130.0)
+    assert pool.lease(now=100.0).spec.name == "b1"
+    assert pool.route(now=100.0) == NoSlot(130.0)
+
+
+def test_one_that_is_busy_too_is_asked_again_when_both_are_over() -> None:
+    pool = a_pool()
+    pool.add_many(2, slots=1)
+    pool.ledger.avoid(pool.lease(now=100.0), 150.0)
+    pool.remove("b0")
+    pool.add("c", slots=1)
+    with pool.lease(now=100.0):
+        pool.ledger.set_gate(2, SHUT, 130.0)
+        assert pool.route(now=100.0) == NoSlot(130.0)
+        pool.ledger.busy_until[2] = 140.0
+        assert pool.route(now=100.0) == NoSlot(140.0)
+
+
+def test_a_trial_is_one_request_and_who_comes_next_waits_for_its_end() -> None:
+    pool = a_pool()
+    pool.add_many(2, slots=1)
+    pool.ledger.set_gate(0, ON_TRIAL)
+    trial = pool.lease(now=100.0)
+    assert (trial.spec.name, trial.is_trial) == ("b0", True)
+    pool.ledger.record(0, Load(slots=5))
+    assert pool.lease(now=100.0).spec.name == "b1"
+    assert pool.route(now=100.0) == NoSlot(None)
+    trial.release()
+    assert pool.lease(now=100.0).is_trial
+
+
+def test_in_a_panic_the_ejected_serve_but_not_the_draining() -> None:
+    pool = a_pool()
+    pool.add_many(4, slots=1)
+    pool.registry.drain("b3", 0.0)
+    pool.ledger.set_gate(0, SHUT, 130.0)
+    pool.ledger.set_gate(1, SHUT, 130.0)
+    assert [pool.lease(now=100.0).spec.name for _ in range(3)] == ["b0", "b1", "b2"]
+    assert pool.route(now=100.0) == NoSlot(None)
+
+
+def test_who_is_left_serves_ejected_or_not() -> None:
+    pool = a_pool()
+    pool.add("small", max_prompt_bytes=10)
+    pool.add("large")
+    pool.ledger.set_gate(1, SHUT, 130.0)
+    assert pool.lease(RouteNeed("m", "chat", 10), now=100.0).spec.name == "small"
+    assert pool.lease(RouteNeed("m", "chat", 11), now=100.0).spec.name == "large"
+
+
 def test_a_model_that_only_dead_joining_or_draining_backends_offer_is_unavailable() -> None:
     pool = a_pool()
     pool.add("draining")
@@ -81,7 +135,7 @@ def test_a_model_that_only_dead_joining_or_draining_backends_offer_is_unavailabl
         (RouteNeed("n", "chat"), NoBackendReason.UNKNOWN_MODEL),
         (RouteNeed("m", "embeddings"), NoBackendReason.WRONG_ENDPOINT),
         (RouteNeed("m", "chat", 988), NoBackendReason.PROMPT_TOO_LONG),
-        (RouteNeed("m", "chat", 987, frozenset({"a"})), NoBackendReason.EXCLUDED),
+        (RouteNeed("m", "chat", 987, frozenset({"a a-1"})), NoBackendReason.EXCLUDED),
     ],
 )
 def test_the_reason_is_told_when_nobody_can_ever_take_it(need: RouteNeed, reason: NoBackendReason) -> None:
@@ -100,5 +154,5 @@ def test_a_full_backend_counts_against_no_backend_but_an_excluded_one_does_not()
     pool.add("b", slots=1)
     pool.lease()
     pool.lease()
-    assert pool.route(RouteNeed("m", "chat", exclude=frozenset({"a"}))) == NoSlot(None)
+    assert pool.route(RouteNeed("m", "chat", exclude=frozenset({"a a-1"}))) == NoSlot(None)
     assert pool.route(CHAT) == NoSlot(None)

@@ -98,7 +98,8 @@ async def test_what_a_status_means(status: int, code: str, told: int, retryable:
         failure = (await asked(HttpUpstream(ConnectionPool()), spec_of(engine))).failure
     assert failure is not None
     assert (failure.code, failure.status, failure.retryable, failure.busy) == (code, told, retryable, busy)
-    assert busy or "too long" in failure.message
+    told_why = "too long" in failure.message
+    assert told_why is (not busy and status != 401), "what an engine says of our own key may repeat it"
 
 
 @pytest.mark.parametrize(
@@ -353,7 +354,7 @@ BODY = b'{ "id": "x", "model":"m",\n "choices" : [{"index":0, "text":"gr\\u00fc\
 
 
 def whole_request(**body: object) -> Request:
-    return replace(a_request(**body), stream=False)  # type: ignore[arg-type]
+    return a_request(**body)._replace(stream=False)  # type: ignore[arg-type]
 
 
 async def whole_answer(v: Visit) -> None:
@@ -378,7 +379,7 @@ async def test_a_whole_answer_is_relayed_untouched_and_its_connection_is_kept() 
 async def test_a_body_goes_to_the_engine_as_it_came(stream: bool) -> None:
     raw = b'{"prompt":  "h\\u0065llo","model":"m" , "x": 1.50,"x":2%b}\n' % (b',"stream":true' if stream else b"")
     async with Engine(answers if stream else whole_answer).running() as engine:
-        request = replace(a_request(model="m", x=2), stream=stream, raw=raw)
+        request = a_request(model="m", x=2)._replace(stream=stream, raw=raw)
         assert (await asked(HttpUpstream(ConnectionPool()), spec_of(engine), request)).ended
         body = engine.visits[0].body
     assert body == (raw if not stream else raw[:-2] + b',"stream_options":{"include_usage":true}}')
@@ -462,3 +463,15 @@ async def test_a_whole_call_that_is_cancelled_hangs_up() -> None:
             call.cancel()
             await gone.wait()
         assert listener.body is None and not listener.over.is_set()
+
+
+async def test_an_engine_gets_the_key_that_is_its_own_and_no_other() -> None:
+    async def answers(v: Visit) -> None:
+        await v.stream("hi")
+
+    async with Engine(answers).running() as engine:
+        upstream = HttpUpstream(ConnectionPool())
+        await asked(upstream, replace(spec_of(engine), authorization="Bearer sk-1"))
+        await asked(upstream, spec_of(engine))
+        with_key, without = (visit.head.lower() for visit in engine.visits)
+    assert b"\r\nauthorization: bearer sk-1\r\n" in with_key and b"authorization" not in without

@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from balancer.pool.backend import BackendSpec
+from balancer.pool.load import Load
 from balancer.upstream import probe
 from balancer.upstream.connection import ConnectionPool
-from balancer.upstream.probe import Prober, upstream_spec
+from balancer.upstream.probe import KV_PARTS, Prober
+from balancer.upstream.resolve import resolved
+from balancer.upstream.spec import parse_upstream
+from balancer.wire.model_list import Listing
 from tests.balancer.upstream.engine import Engine, Visit
 
 MODELS = b'{"data":[{"id":"m","max_model_len":2048},{"id":"k"}]}'
@@ -22,15 +25,17 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class Watcher:
     def __init__(self) -> None:
-        self.offers: list[BackendSpec] = []
+        self.listings: list[Listing] = []
         self.verdicts: list[bool] = []
+        self.loads: list[Load | None] = []
         self.changed = asyncio.Event()
 
-    def offer(self, spec: BackendSpec) -> None:
-        self.offers.append(spec)
+    def listed(self, listing: Listing) -> None:
+        self.listings.append(listing)
 
-    def verdict(self, healthy: bool) -> None:
+    def verdict(self, healthy: bool, load: Load | None) -> None:
         self.verdicts.append(healthy)
+        self.loads.append(load)
         self.changed.set()
 
     async def heard(self, count: int) -> None:
@@ -43,8 +48,8 @@ class Watcher:
 @contextlib.asynccontextmanager
 async def probing(engine: Engine, *, pool: ConnectionPool | None = None) -> AsyncIterator[Watcher]:
     watcher, pool = Watcher(), pool or ConnectionPool()
-    spec = await upstream_spec(f"http://127.0.0.1:{engine.port}")
-    task = asyncio.ensure_future(Prober(spec, pool, watcher.offer, watcher.verdict).run())
+    spec = await resolved(parse_upstream(f"http://127.0.0.1:{engine.port}"))
+    task = asyncio.ensure_future(Prober(spec, pool, watcher.listed, watcher.verdict).run())
     try:
         yield watcher
     finally:
@@ -58,16 +63,19 @@ def paths(engine: Engine) -> list[str]:
 
 
 async def healthy(v: Visit) -> None:
-    await v.plain(200, MODELS if b"/v1/models" in v.head else b"{}")
+    """All is well, and there are no metrics."""
+    if b"/metrics" in v.head:
+        await v.plain(404, b"{}")
+    else:
+        await v.plain(200, MODELS if b"/v1/models" in v.head else b"{}")
 
 
 async def test_models_are_learned_first_then_health_is_asked() -> None:
     async with Engine(healthy).running() as engine, probing(engine) as watcher:
         await watcher.heard(4)
         assert watcher.verdicts == [True] * len(watcher.verdicts)
-        assert [(model.name, model.context_length) for model in watcher.offers[0].models] == [("k", None), ("m", 2048)]
-        assert len(watcher.offers) == 1, "told once, not at every probe"
-        assert paths(engine)[:4] == ["/v1/models", "/health", "/health", "/health"]
+        assert [listing.models for listing in watcher.listings] == [{"m": 2048, "k": None}], "asked once for them"
+        assert paths(engine)[:5] == ["/v1/models", "/metrics", "/health", "/health", "/health"]
 
 
 async def test_an_engine_without_a_health_path_is_asked_for_its_models() -> None:
@@ -77,7 +85,17 @@ async def test_an_engine_without_a_health_path_is_asked_for_its_models() -> None
     async with Engine(no_health).running() as engine, probing(engine) as watcher:
         await watcher.heard(5)
         assert all(watcher.verdicts)
-        assert paths(engine)[:5] == ["/v1/models", "/health", "/v1/models", "/v1/models", "/v1/models"]
+        assert paths(engine)[:5] == ["/v1/models", "/metrics", "/health", "/v1/models", "/v1/models"]
+
+
+async def test_an_engine_whose_health_check_generates_a_token_is_asked_for_its_models() -> None:
+    async def sglang(v: Visit) -> None:
+        models = b'{"data":[{"id":"m","owned_by":"sglang"}]}'
+        await (v.plain(200, models) if b"/v1/models" in v.head else v.plain(404, b"{}"))
+
+    async with Engine(sglang).running() as engine, probing(engine) as watcher:
+        await watcher.heard(5)
+        assert all(watcher.verdicts) and "/health" not in paths(engine)
 
 
 @pytest.mark.parametrize("how", ["500", "html", "reset", "junk"])
@@ -96,7 +114,7 @@ async def test_an_engine_that_answers_wrongly_is_not_healthy(how: str) -> None:
     async with Engine(wrong).running() as engine, probing(engine) as watcher:
         await watcher.heard(3)
         assert not any(watcher.verdicts)
-        assert watcher.offers == []
+        assert watcher.listings == []
 
 
 async def test_silence_is_a_failure_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,42 +144,69 @@ async def test_an_engine_that_comes_back_is_healthy_again() -> None:
     async def ill(v: Visit) -> None:
         await v.plain(500, b"{}")
 
-    async with Engine(healthy, ill, ill, healthy).running() as engine, probing(engine) as watcher:
+    async with Engine(healthy, healthy, ill, ill, healthy).running() as engine, probing(engine) as watcher:
         await watcher.heard(4)
         assert watcher.verdicts[:4] == [True, False, False, True]
+        assert len(watcher.listings) == 2, "whoever came back may be another engine"
 
 
 async def test_a_provider_over_tls_is_asked_for_its_models_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = await upstream_spec("https://127.0.0.1:9/v1")
+    spec = await resolved(parse_upstream("https://127.0.0.1:9/v1"))
     watcher = Watcher()
-    task = asyncio.ensure_future(Prober(spec, ConnectionPool(), watcher.offer, watcher.verdict).run())
+    task = asyncio.ensure_future(Prober(spec, ConnectionPool(), watcher.listed, watcher.verdict).run())
     await watcher.heard(1)
     await asyncio.sleep(0.1)  # ten intervals of those that are probed
     assert len(watcher.verdicts) == 1
     task.cancel()
 
 
-async def test_a_url_becomes_a_spec() -> None:
-    spec = await upstream_spec("http://127.0.0.1:8000/deep/v1/")
-    assert (spec.name, spec.host, spec.port) == ("127.0.0.1:8000/deep", "127.0.0.1", 8000)
-    assert (spec.path_prefix, spec.host_header, spec.kind) == ("/deep", "127.0.0.1:8000", "upstream")
-    assert (await upstream_spec("https://127.0.0.1")).port == 443
+VLLM = b"""# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{model_name="m"} 3.0
+vllm:num_requests_waiting{model_name="m"} 2.0
+vllm:kv_cache_usage_perc{model_name="m"} 0.25
+"""
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "127.0.0.1:8000",
-        "ftp://127.0.0.1",
-        "http://",
-        "http://127.0.0.1:99999",
-        "http://127.0.0.1/?q=1",
-        "http://user:secret@127.0.0.1:8000",
-        "http://127.0.0.1:8000/with space",
-        "unix:///run/engine.sock",
-    ],
-)
-async def test_what_is_no_url_of_an_engine_is_refused(url: str) -> None:
-    with pytest.raises(ValueError) as raised:
-        await upstream_spec(url)
-    assert "secret" not in str(raised.value)
+async def test_the_load_is_read_from_the_engines_metrics_at_every_probe() -> None:
+    async def vllm(v: Visit) -> None:
+        if b"/metrics" in v.head:
+            await v.plain(200, VLLM, kind=b"text/plain; version=0.0.4")
+        else:
+            await healthy(v)
+
+    async with Engine(vllm).running() as engine, probing(engine) as watcher:
+        await watcher.heard(3)
+        expected = Load(running=3, waiting=2, kv_tokens_used=KV_PARTS // 4, kv_tokens_total=KV_PARTS)
+        assert watcher.loads[:3] == [expected] * 3
+
+
+@pytest.mark.parametrize("metrics", [b"# nothing we know\nprocess_open_fds 3\n", b"\xff\xfe{}", b"x" * (5 << 20)])
+async def test_metrics_that_tell_no_load_are_asked_for_once(metrics: bytes) -> None:
+    async def other(v: Visit) -> None:
+        await (v.plain(200, metrics, kind=b"text/plain") if b"/metrics" in v.head else healthy(v))
+
+    async with Engine(other).running() as engine, probing(engine) as watcher:
+        await watcher.heard(4)
+        assert all(watcher.verdicts) and not any(watcher.loads)
+        assert paths(engine).count("/metrics") == 1
+
+
+@pytest.mark.parametrize("how", ["reset", "silent", "500"])
+async def test_metrics_that_fail_say_nothing_of_the_engines_health(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if how == "silent":
+        monkeypatch.setattr(probe, "PROBE_TIMEOUT_S", 0.5)
+
+    async def moody(v: Visit) -> None:
+        if b"/metrics" not in v.head:
+            await healthy(v)
+        elif how == "reset":
+            v.reset()
+        elif how == "500":
+            await v.plain(500, b"")
+        else:
+            await v.left()
+
+    async with Engine(moody).running() as engine, probing(engine) as watcher:
+        await watcher.heard(3)
+        assert all(watcher.verdicts)
+        assert paths(engine).count("/metrics") >= 2, "the next round may be better"

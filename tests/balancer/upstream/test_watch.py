@@ -9,11 +9,15 @@ from balancer import tasks
 from balancer.errors import ConfigError
 from balancer.pool.backend import State
 from balancer.pool.detector import PROBED
+from balancer.pool.ledger import Lease
 from balancer.pool.registry import Registry
 from balancer.pool.transition import Transition
 from balancer.upstream import probe
+from balancer.upstream.changes import UpstreamChanges
 from balancer.upstream.connection import ConnectionPool
+from balancer.upstream.spec import parse_upstream
 from balancer.upstream.watch import Watch
+from tests.balancer.pool.specs import a_spec, join
 from tests.balancer.upstream.engine import Engine, Visit
 
 MODELS = b'{"data":[{"id":"m"}]}'
@@ -31,7 +35,38 @@ class Pool:
         self.registry = Registry()
         self.seen: list[Transition] = []
         self.connections = ConnectionPool()
-        self.watch = Watch(self.registry, self.connections, asyncio.get_running_loop(), self.apply, PROBED)
+        self.pumps = 0
+        loop = asyncio.get_running_loop()
+        self.watch = Watch(self.registry, self.connections, loop, self.apply, self.changed, PROBED)
+
+    def changed(self, transitions: Iterable[Transition]) -> None:
+        self.pumps += 1
+
+    async def add(self, text: str) -> str:
+        """Its name."""
+        upstream = parse_upstream(text)
+        await self.watch.add(upstream)
+        return upstream.name
+
+    async def settings(self, *texts: str) -> UpstreamChanges:
+        """As a reload does it."""
+        wanted = [parse_upstream(text) for text in texts]
+        return self.watch.take_over(wanted, await self.watch.resolve(self.watch.plan(wanted)))
+
+    def tick(self) -> None:
+        self.watch.advance(asyncio.get_running_loop().time())
+
+    def lease(self, name: str) -> Lease:
+        backend = self.registry.view.named(name)
+        assert backend is not None
+        return self.registry.ledger.lease(backend.index)
+
+    def names(self) -> set[str]:
+        return {member.spec.name for member in self.registry.members()}
+
+    def broken(self) -> list[Transition]:
+        """What would have ended streams."""
+        return [transition for transition in self.seen if transition.ends_exchanges]
 
     def apply(self, transitions: Iterable[Transition]) -> None:
         self.seen += transitions
@@ -56,7 +91,7 @@ async def test_an_upstream_is_alive_once_it_answers_and_offers_what_it_says() ->
 
     async with Engine(healthy).running() as engine:
         pool, name = Pool(), f"127.0.0.1:{engine.port}"
-        await pool.watch.add(f"http://{name}")
+        await pool.add(f"http://{name}")
         assert pool.state(name) is State.JOINING
         await pool.until(lambda: pool.state(name) is State.ALIVE)
         assert set(pool.registry.view.models()) == {"m"}
@@ -71,7 +106,7 @@ async def test_three_failures_in_a_row_put_it_out_and_one_answer_brings_it_back(
 
     async with Engine(moody).running() as engine:
         pool, name = Pool(), f"127.0.0.1:{engine.port}"
-        await pool.watch.add(f"http://{name}")
+        await pool.add(f"http://{name}")
         await pool.until(lambda: pool.state(name) is State.ALIVE)
         ill = True
         await pool.until(lambda: pool.state(name) is State.DEAD)
@@ -83,7 +118,7 @@ async def test_three_failures_in_a_row_put_it_out_and_one_answer_brings_it_back(
 
 async def test_a_provider_over_tls_is_believed_alive_and_judged_by_its_answers_alone() -> None:
     pool = Pool()
-    await pool.watch.add("https://127.0.0.1:9/v1")
+    await pool.add("https://127.0.0.1:9/v1")
     await asyncio.sleep(0.1)
     assert pool.state("127.0.0.1:9") is State.ALIVE
     await pool.close()
@@ -91,14 +126,122 @@ async def test_a_provider_over_tls_is_believed_alive_and_judged_by_its_answers_a
 
 async def test_two_paths_of_one_server_are_two_backends() -> None:
     pool = Pool()
-    await pool.watch.add("http://127.0.0.1:9/one")
-    await pool.watch.add("http://127.0.0.1:9/two")
+    await pool.add("http://127.0.0.1:9/one")
+    await pool.add("http://127.0.0.1:9/two")
     assert {member.spec.name for member in pool.registry.members()} == {"127.0.0.1:9/one", "127.0.0.1:9/two"}
     await pool.close()
 
 
-async def test_a_url_that_leads_nowhere_is_a_config_error_that_names_it() -> None:
+async def test_a_host_without_address_is_a_config_error_that_names_it() -> None:
     pool = Pool()
-    with pytest.raises(ConfigError, match="ftp://x"):
-        await pool.watch.add("ftp://x")
+    with pytest.raises(ConfigError, match="nowhere"):
+        await pool.add("http://nowhere.invalid:9")
+    assert pool.names() == set()
+    await pool.close()
+
+
+async def test_a_name_that_is_taken_is_refused_whoever_holds_it() -> None:
+    pool = Pool()
+    join(pool.registry, a_spec("gpu"))
+    with pytest.raises(ConfigError, match="native backend"):
+        await pool.add("http://127.0.0.1:9;name=gpu")
+    name = await pool.add("http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="already"):
+        await pool.add("http://127.0.0.1:8;name=127.0.0.1:9")
+    assert pool.names() == {"gpu", name}
+    await pool.close()
+
+
+async def test_one_that_is_removed_gets_nothing_new_and_leaves_when_its_streams_have_ended() -> None:
+    pool = Pool()
+    name = await pool.add("https://127.0.0.1:9")
+    lease = pool.lease(name)
+    assert pool.watch.remove(name) == 1
+    assert pool.state(name) is State.DRAINING
+    pool.tick()
+    assert pool.state(name) is State.DRAINING
+    lease.release()
+    pool.tick()
+    assert pool.names() == set() and not pool.broken()
+    with pytest.raises(KeyError):
+        pool.watch.remove(name)
+    await pool.close()
+
+
+async def test_an_idle_one_that_is_removed_leaves_at_once_and_is_probed_no_more() -> None:
+    async def healthy(v: Visit) -> None:
+        await v.plain(200, MODELS if b"models" in v.head else b"{}")
+
+    async with Engine(healthy).running() as engine:
+        pool = Pool()
+        name = await pool.add(f"http://127.0.0.1:{engine.port}")
+        await pool.until(lambda: pool.state(name) is State.ALIVE)
+        assert pool.watch.remove(name) == 0
+        assert pool.names() == set()
+        await asyncio.sleep(0.05)  # five intervals
+        asked = len(engine.visits)
+        await asyncio.sleep(0.05)
+        assert len(engine.visits) == asked
+        await pool.close()
+
+
+async def test_a_removal_is_taken_back_with_its_drain() -> None:
+    pool = Pool()
+    name = await pool.add("https://127.0.0.1:9")
+    lease = pool.lease(name)
+    pool.watch.remove(name)
+    pool.registry.undrain(name, 0.0)
+    pool.tick()
+    lease.release()
+    pool.tick()
+    assert pool.state(name) is State.ALIVE
+    await pool.close()
+
+
+async def test_one_that_is_added_again_while_it_leaves_breaks_no_stream() -> None:
+    pool = Pool()
+    name = await pool.add("https://127.0.0.1:9")
+    lease = pool.lease(name)
+    pool.watch.remove(name)
+    await pool.add("https://127.0.0.1:9;slots=2")
+    assert pool.state(name) is State.ALIVE, "the wish to drain was for the one before"
+    assert not pool.broken()
+    lease.release()
+    pool.tick()
+    assert pool.names() == {name}
+    backend = pool.registry.view.named(name)
+    assert backend is not None and pool.registry.ledger.in_flight[backend.index] == 0
+    await pool.close()
+
+
+async def test_settings_add_change_replace_and_remove_without_breaking_a_stream() -> None:
+    pool = Pool()
+    await pool.settings("https://127.0.0.1:1", "https://127.0.0.1:2;name=b", "https://127.0.0.1:3;name=c")
+    by_hand = await pool.add("https://127.0.0.1:4;name=d")
+    leases = [pool.lease(name) for name in ("127.0.0.1:1", "b", "c", by_hand)]
+    changes = await pool.settings("https://127.0.0.1:1;slots=7", "https://127.0.0.1:9;name=b", "https://127.0.0.1:5")
+    assert [spec.name for spec in changes.added] == ["127.0.0.1:5"]
+    assert changes.removed == ("c",)
+    assert pool.names() == {"127.0.0.1:1", "b", "c", "d", "127.0.0.1:5"}
+    changed, replaced = pool.registry.named("127.0.0.1:1"), pool.registry.named("b")
+    assert changed is not None and (changed.spec.slots, pool.registry.ledger.in_flight[changed.index]) == (7, 1)
+    assert replaced is not None and replaced.spec.port == 9
+    assert pool.state("c") is State.DRAINING and pool.state("d") is State.ALIVE
+    assert not pool.broken()
+    for lease in leases:
+        lease.release()
+    pool.tick()
+    assert pool.names() == {"127.0.0.1:1", "b", "d", "127.0.0.1:5"}
+    assert pool.registry.ledger.total_in_flight() == 0
+    await pool.close()
+
+
+async def test_settings_that_cannot_be_change_nothing() -> None:
+    pool = Pool()
+    join(pool.registry, a_spec("gpu"))
+    await pool.settings("https://127.0.0.1:1")
+    for wrong in ("https://127.0.0.1:2;name=gpu", "https://nowhere.invalid"):
+        with pytest.raises(ConfigError):
+            await pool.settings(wrong)
+    assert pool.names() == {"gpu", "127.0.0.1:1"} and pool.state("127.0.0.1:1") is State.ALIVE
     await pool.close()

@@ -89,6 +89,9 @@ BAD: list[tuple[bytes, str, int | str | None]] = [
     (b'{"id":7,"prompt":"a","deadline_s":-1}', "invalid_deadline", 7),
     (b'{"id":7,"prompt":"a","deadline_s":true}', "invalid_deadline", 7),
     (b'{"id":7,"prompt":"a","deadline_s":"1"}', "invalid_deadline", 7),
+    (b'{"id":7,"prompt":"a","first_token_s":0}', "invalid_deadline", 7),
+    (b'{"id":7,"prompt":"a","between_tokens_s":[]}', "invalid_deadline", 7),
+    (b'{"id":7,"prompt":"a","resume":"no"}', "invalid_resume", 7),
 ]
 
 
@@ -197,3 +200,10 @@ def test_replies_at_random_are_read_or_refused(data: bytes) -> None:
     except RemoteProtocolError:
         return
     assert reply is None or isinstance(reply, native.Reply)
+
+
+def test_what_concerns_only_the_balancer_is_no_part_of_the_body() -> None:
+    parsed = parse_line(b'{"prompt":"a","first_token_s":2,"between_tokens_s":0.5,"resume":false,"deadline_s":null}')
+    assert isinstance(parsed, Ask)
+    assert (parsed.first_token_s, parsed.between_tokens_s, parsed.resume, parsed.deadline_s) == (2.0, 0.5, False, None)
+    assert parsed.body == {"prompt": "a"}

@@ -280,25 +280,8 @@ def test_the_error_of_an_engine_is_found_whatever_its_shape(body: bytes, error: 
     assert openai.error_in(body) == error
 
 
-def test_a_list_of_models_comes_back_as_it_was() -> None:
-    models = {"a": 1024, "b": None}
-    assert openai.models_in(openai.models_body(models, 1)) == models
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"[]", b"{}", b'{"data":[{}]}', b'{"data":[{"id":"\xff"}]}', b'{"x":' + b"[" * 100_000]
-)
-def test_what_is_no_list_of_models_is_a_value_error(body: bytes) -> None:
-    with pytest.raises(ValueError):
-        openai.models_in(body)
-
-
-def test_one_model_is_described_as_in_the_list() -> None:
-    listed = json.loads(openai.models_body({"a": 1024}, 5))["data"][0]
-    assert json.loads(openai.model_body("a", 1024, 5)) == listed
-    assert (listed["id"], listed["max_model_len"], listed["created"]) == ("a", 1024, 5)
-
-
-def test_the_id_of_our_own_answer_tells_its_endpoint() -> None:
-    assert openai.answer_id("chat", "7") == "chatcmpl-7"
-    assert openai.answer_id("completions", "7") == "cmpl-7"
+def test_usage_that_was_not_counted_is_none() -> None:
+    chunk = parse_chunk(b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":null,"total_tokens":null}}')
+    assert chunk.usage is None
+    chunk = parse_chunk(b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}')
+    assert chunk.usage == openai.Usage(3, 2, 5)

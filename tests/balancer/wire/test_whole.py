@@ -106,6 +106,21 @@ def test_a_content_that_is_no_text_reads_as_none(content: object) -> None:
     assert parse_whole(body({"message": {"content": content}})).text == ""
 
 
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        (None, None),
+        ({"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}, None),
+        ({"prompt_tokens": 3, "completion_tokens": None}, None),
+        ({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": None}, Usage(3, 4, 7)),
+        ({"prompt_tokens": 3}, Usage(3, 0, 3)),
+    ],
+)
+def test_what_an_engine_did_not_count_is_no_reason_to_refuse_its_answer(told: object, usage: Usage | None) -> None:
+    found = parse_whole(json.dumps({"choices": [{"text": "x"}], "usage": told}).encode())
+    assert (found.text, found.usage) == ("x", usage)
+
+
 # --- usage that nobody asked for
 
 ALONE = [

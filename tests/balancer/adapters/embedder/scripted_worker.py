@@ -26,17 +26,21 @@ def main() -> None:
     elif "--mute" not in sys.argv:
         os.write(1, frames.ready_frame(frames.Ready("scripted@1", 2, None, 0.001, 0.004)))
     while data := os.read(0, 65536):
-        for _, payload in reader.receive(data):
-            answer(*frames.parse_embed(payload))
+        for kind, payload in reader.receive(data):
+            answer(*frames.parse_embed(payload), cut=kind == frames.ENCODE)
 
 
-def answer(batch: int, texts: list[str]) -> None:
+def answer(batch: int, texts: list[str], *, cut: bool) -> None:
     if "die" in texts:
         sys.exit("dying as told")
     if "garbage" in texts:
         os.write(1, b"\xff" * 100)
     if "slow" in texts:
         time.sleep(0.3)
+    if cut:
+        tokens = [len(text.split()) for text in texts]
+        os.write(1, frames.encoded_frame(batch, 2, [vector_of(text) for text in texts], tokens))
+        return
     vectors = [None if text == "long" else vector_of(text) for text in texts]
     os.write(1, frames.vectors_frame(batch, 2, vectors))
 

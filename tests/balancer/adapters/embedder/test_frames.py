@@ -40,6 +40,22 @@ def test_vectors_arrive_as_they_were_sent(batch: int, dimension: int, present: l
             assert other.dtype == np.float32
 
 
+@given(st.integers(0, 2**32 - 1), st.lists(st.tuples(st.booleans(), st.integers(0, 2**32 - 1)), max_size=6))
+def test_encodings_arrive_with_their_tokens(batch: int, texts: list[tuple[bool, int]]) -> None:
+    sent = [np.full(3, at, np.float32) if here else None for at, (here, _) in enumerate(texts)]
+    tokens = [count for _, count in texts]
+    ((kind, payload),) = FrameReader().receive(frames.encoded_frame(batch, 3, sent, tokens))
+    number, received, counted = frames.parse_encoded(payload)
+    assert (kind, number, counted) == (frames.ENCODED, batch, tokens)
+    assert [v is None for v in received] == [v is None for v in sent]
+    assert all(v is None or v.tolist() == [at] * 3 for at, v in enumerate(received))
+
+
+def test_texts_that_may_be_cut_are_asked_for_by_another_kind() -> None:
+    ((kind, payload),) = FrameReader().receive(frames.embed_frame(3, [b"a", b""], cut=True))
+    assert (kind, frames.parse_embed(payload)) == (frames.ENCODE, (3, ["a", ""]))
+
+
 @pytest.mark.parametrize("tokens_max", [256, None])
 def test_ready_arrives_as_it_was_sent(tokens_max: int | None) -> None:
     ready = Ready("model@1", 384, tokens_max, 0.008, 0.04)
@@ -64,7 +80,7 @@ def test_any_bytes_give_frames_or_a_frame_error(data: bytes) -> None:
 
 @given(st.binary(max_size=64))
 def test_any_payload_is_parsed_or_refused(payload: bytes) -> None:
-    for parse in (frames.parse_embed, frames.parse_ready, frames.parse_vectors):
+    for parse in (frames.parse_embed, frames.parse_ready, frames.parse_vectors, frames.parse_encoded):
         try:
             parse(payload)
         except FrameError:

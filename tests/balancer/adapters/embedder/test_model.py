@@ -60,3 +60,8 @@ def test_the_packaged_model_knows_a_paraphrase_from_another_question(monkeypatch
     assert asked @ unrelated < 0.3
     assert model.embed(["word " * 250])[0] is not None
     assert model.embed(["word " * 300]) == [None]
+    vectors, tokens = model.encode(["How do I reset my password?", "word " * 300, "word " * 400])
+    assert tokens == [9, 256, 256]
+    assert vectors[0] is not None and vectors[0] @ asked == pytest.approx(1.0, abs=1e-4)
+    assert vectors[1] is not None and vectors[2] is not None
+    assert vectors[1] @ vectors[2] == pytest.approx(1.0, abs=1e-5)

@@ -72,6 +72,7 @@ async def test_before_it_is_ready_it_refuses_at_once() -> None:
     await embedder.start()
     assert time.perf_counter() - before < 1
     assert embedder.submit("a", lambda _: None) is None
+    assert embedder.encode("a", lambda _: None) is None
     assert embedder.expected_wait_s(0.0) == math.inf
     assert (embedder.id, embedder.dimension, embedder.ready) == (None, None, False)
     await embedder.stop()
@@ -187,6 +188,28 @@ async def test_lookups_overtake_background_work(start: Start) -> None:
     embedder.submit("b", lambda _: order.append("lookup"))
     await until(lambda: len(order) == 2)
     assert order == ["lookup", "background"]
+
+
+async def test_clients_get_vectors_and_token_counts_also_of_long_texts(start: Start) -> None:
+    embedder = await start()
+    first, second = answer(), answer()
+    tickets = [embedder.encode("long", first.set_result), embedder.encode("two words", second.set_result)]
+    vectors = await asyncio.gather(first, second)
+    assert [vector is not None and vector.tolist() for vector in vectors] == [[4, 1], [9, 2]]
+    assert [ticket is not None and ticket.tokens for ticket in tickets] == [1, 2]
+    assert embedder.stats()["expected_single_ms"] == pytest.approx(1.0)  # they say nothing of how long a lookup takes
+
+
+async def test_lookups_overtake_clients(start: Start) -> None:
+    embedder = await start()
+    order: list[str] = []
+    slow = answer()
+    embedder.encode("slow", slow.set_result)
+    await asyncio.sleep(0)
+    embedder.encode("a", lambda _: order.append("client"))
+    embedder.submit("b", lambda _: order.append("lookup"))
+    await until(lambda: len(order) == 2)
+    assert order == ["lookup", "client"]
 
 
 async def test_texts_that_cannot_be_sent_are_refused(start: Start) -> None:

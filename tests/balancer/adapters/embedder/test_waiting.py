@@ -6,7 +6,14 @@ import logging
 import numpy as np
 import pytest
 
-from balancer.adapters.embedder.waiting import BACKGROUND_MAX, LOOKUPS_MAX, Ticket, WaitingTickets
+from balancer.adapters.embedder.waiting import (
+    BACKGROUND_MAX,
+    ENCODING_BATCH_MAX_BYTES,
+    ENCODINGS_MAX,
+    LOOKUPS_MAX,
+    Ticket,
+    WaitingTickets,
+)
 
 VECTOR = np.ones(3, np.float32)
 
@@ -77,6 +84,40 @@ def test_lookups_come_first_and_alone_each_in_order() -> None:
     assert waiting.take(2) == later[:2]
     assert waiting.take(2) == later[2:]
     assert waiting.take(2) == []
+
+
+def encodings(waiting: WaitingTickets, *sizes: int) -> list[Ticket]:
+    tickets = [Ticket(b"x" * size, Told().append, cut=True) for size in sizes]
+    for ticket in tickets:
+        assert waiting.add(ticket, background=False)
+    return tickets
+
+
+def test_clients_wait_behind_lookups_and_take_turns_with_background_work() -> None:
+    waiting, told = WaitingTickets(), Told()
+    later, lookup = told.ticket(), told.ticket()
+    asked = encodings(waiting, 1, 1, 1)
+    waiting.add(later, background=True)
+    waiting.add(lookup, background=False)
+    assert [waiting.take(2) for _ in range(5)] == [[lookup], asked[:2], [later], asked[2:], []]
+
+
+def test_a_batch_of_clients_texts_is_small_but_for_a_single_long_one() -> None:
+    waiting = WaitingTickets()
+    half, long = ENCODING_BATCH_MAX_BYTES // 2, 10 * ENCODING_BATCH_MAX_BYTES
+    asked = encodings(waiting, half, half, 1, long, half, half)
+    taken = [waiting.take(16) for _ in range(4)]
+    assert taken == [asked[:2], asked[2:3], asked[3:4], asked[4:]]
+    assert waiting.encodings == 0
+
+
+def test_clients_have_only_so_much_room() -> None:
+    waiting = WaitingTickets()
+    asked = encodings(waiting, *[1] * ENCODINGS_MAX)
+    assert not waiting.add(Ticket(b"", Told().append, cut=True), background=False)
+    waiting.discard(asked[0])
+    assert waiting.encodings == ENCODINGS_MAX - 1
+    assert waiting.take_all() == asked[1:]
 
 
 def test_a_lookup_that_came_too_late_goes_behind_the_others() -> None:

@@ -1,0 +1,147 @@
+"""One exchange's way to a lease: at once if a slot is free and nobody waits, else through the queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from balancer import errors
+from balancer.admission.queue import Waiter
+from balancer.errors import Failure
+from balancer.exchange.refusal import nobody
+from balancer.pool.ledger import Lease
+from balancer.request import Request
+from balancer.routing.policy import RouteNeed
+from balancer.routing.select import NoBackend, NoBackendReason, NoSlot
+from balancer.wire import classic
+
+if TYPE_CHECKING:
+    from balancer.exchange.dispatcher import Dispatcher
+
+_FOR_GOOD = (NoBackendReason.WRONG_ENDPOINT, NoBackendReason.PROMPT_TOO_LONG)
+"""No freed slot changes these."""
+_BYTES_A_TOKEN = 4
+_TOKENS_EXPECTED = 256
+"""Of an answer whose length the request does not bound."""
+
+
+class Owner(Protocol):
+    """Whose turn it is."""
+
+    def leased(self, lease: Lease) -> None: ...
+
+    def waits(self) -> None:
+        """It is in the queue, or will be in a moment."""
+
+    def position(self, position: int) -> None: ...
+
+    def fail(self, failure: Failure) -> None:
+        """There will be no lease."""
+
+    def waited_out(self, now: float) -> None:
+        """Nor in the time that it may wait."""
+
+
+class Turn:
+    """Any number of leases for one exchange, one after the other."""
+
+    __slots__ = ("_hub", "_model", "_owner", "_request", "_resume", "_until", "_waiter", "excluded", "last_failure")
+
+    def __init__(self, hub: Dispatcher, request: Request, model: str, owner: Owner) -> None:
+        self._hub = hub
+        self._request = request
+        self._model = model
+        self._owner = owner
+        self._waiter: Waiter | None = None
+        self._until: float | None = None
+        self._resume = False
+        self.excluded: frozenset[str] = frozenset()
+        self.last_failure: Failure | None = None
+
+    def exclude(self, process: str, failure: Failure, *, resume: bool) -> None:
+        """This one has failed the request. ``resume``: from now on only those who can go on with an answer."""
+        self.excluded |= {process}
+        self.last_failure = failure
+        self._until = None
+        self._resume = resume
+
+    def take(self, ends_at: float, *, again: bool = False) -> None:
+        """Lease a slot now, or wait for one. ``again``: it had its turn before, so it waits at the head."""
+        hub, request = self._hub, self._request
+        if again or not len(hub.queue):
+            found = self._route()
+            if isinstance(found, Lease):
+                self._owner.leased(found)
+                return
+            if isinstance(found, NoBackend) and not (self._resume and found.reason is NoBackendReason.UNAVAILABLE):
+                self._owner.fail(self.last_failure or self._nobody(found.reason))
+                return
+        if self._until is None:  # set once: backends that answer 429 over and over do not begin the wait anew
+            self._until = min(hub.clock.time() + hub.limits.queue_s, ends_at)
+        too_long_for_classic = request.prompt_bytes > classic.PROMPT_MAX_BYTES
+        needs = (self._model, request.model is None, request.endpoint, self.excluded, self._resume)
+        waiter = Waiter(
+            serve=self._serve,
+            expire=self._expired,
+            told=self._owner.position,
+            need=(*needs, too_long_for_classic),
+            size_bytes=request.prompt_bytes,
+            deadline=self._until,
+            tenant=request.tenant,
+            tokens=tokens_of(request),
+            evict=self._put_out,
+        )
+        self._waiter = waiter
+        if not hub.queue.push(waiter, front=again):
+            self._waiter = None
+            self._owner.fail(errors.queue_full(len(hub.queue), hub.retry_after_s()))
+            return
+        self._owner.waits()
+        hub.queue.pump()
+        if self._waiter is waiter:
+            self._owner.position(waiter.position)
+
+    def give_up(self) -> None:
+        """Wait no more."""
+        if self._waiter is not None:
+            self._hub.queue.remove(self._waiter)
+            self._waiter = None
+
+    def _serve(self) -> bool:
+        """Called by the queue; True: it waits no more. A pool without any backend is waited out."""
+        found = self._route()
+        if isinstance(found, Lease):
+            self._waiter = None
+            self._owner.leased(found)
+            return True
+        if isinstance(found, NoBackend) and found.reason in _FOR_GOOD:
+            self._waiter = None
+            self._owner.fail(self.last_failure or self._nobody(found.reason))
+            return True
+        return False
+
+    def _expired(self, now: float) -> None:
+        """Its time in the queue is over; the queue has let go of it."""
+        self._waiter = None
+        self._owner.waited_out(now)
+
+    def _put_out(self) -> None:
+        """Its place went to a tenant that held less; the queue has let go of it."""
+        self._waiter = None
+        self._owner.fail(errors.queue_full(len(self._hub.queue), self._hub.retry_after_s()))
+
+    def _route(self) -> Lease | NoSlot | NoBackend:
+        request = self._request
+        named = request.model is not None or self._resume
+        bytes_ = request.prompt_bytes
+        need = RouteNeed(self._model, request.endpoint, bytes_, self.excluded, named, self._resume)
+        return self._hub.route(need)
+
+    def _nobody(self, reason: NoBackendReason) -> Failure:
+        return nobody(reason, self._model, self._request.endpoint, self._hub.retry_after_s())
+
+
+def tokens_of(request: Request) -> int:
+    """An estimate of what the request costs, in tokens of prompt and answer."""
+    given = request.body.get("max_tokens") or request.body.get("max_completion_tokens")
+    expected = given if isinstance(given, int) and given > 0 else _TOKENS_EXPECTED
+    return request.prompt_bytes // _BYTES_A_TOKEN + min(expected, _TOKENS_EXPECTED)

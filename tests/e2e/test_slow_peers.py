@@ -1,0 +1,152 @@
+"""Clients that read or send too slowly, and too many of them. Faults 30, 32 and 33."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+
+from tests.e2e.pool import Balancer, Pool, backend, http, pool, read_http, until
+from tests.e2e.programs import python, started
+from tests.e2e.talk import ask, ask_line, check_served, echoed, endless, talk
+
+WRITE_S = 2.0
+BEGINNING_S = 1.5
+SLACK_S = 4.0
+WORDS = " ".join(f"{n}" + "x" * 2000 for n in range(20))
+"""Each of which is a token of 2 KB."""
+ENDLESS = {**endless(20_000), "stream": True}
+
+
+def asked_over_http() -> bytes:
+    body = json.dumps({"model": "echo", "prompt": WORDS, **ENDLESS}).encode()
+    head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+ASKED = {"http": asked_over_http(), "native": ask_line(WORDS, 1, **ENDLESS)}
+
+
+@pytest.mark.parametrize("door", ASKED)
+async def test_who_reads_a_byte_a_second_is_cut_and_costs_nobody_anything(door: str) -> None:
+    """Fault 30: reading a little moves no deadline; the buffer is bounded, the slot freed, the others flow."""
+    loop = asyncio.get_running_loop()
+    async with pool("--write-timeout", str(WRITE_S), backends=[["--slots", "4"]]) as (front, _):
+        await check_served(front.port)
+        before_bytes = front.program.rss_bytes()
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            await loop.sock_connect(sock, ("127.0.0.1", front.port))
+            await loop.sock_sendall(sock, ASKED[door])
+            await front.until(lambda status: status.in_flight == 1)
+            began, read_at, slowest_s = loop.time(), 0.0, 0.0
+            while (await front.status()).in_flight:
+                asked_at = loop.time()
+                if asked_at - read_at >= 1.0:
+                    assert await loop.sock_recv(sock, 1)
+                    read_at = asked_at
+                await check_served(front.port, "quick one", within_s=5.0)
+                slowest_s = max(slowest_s, loop.time() - asked_at)
+                assert front.program.rss_bytes() - before_bytes < 24 << 20
+                assert loop.time() - began < WRITE_S + SLACK_S
+        assert slowest_s < 1.0
+        assert (await front.until_idle())["counts"]["cancelled"] == 1
+
+
+@asynccontextmanager
+async def impatient() -> AsyncIterator[Pool]:
+    times = ["--head-timeout", str(BEGINNING_S), "--body-timeout", str(BEGINNING_S)]
+    async with pool(*times, backends=[["--slots", "4", "--echo-delay-ms", "20"]]) as found:
+        yield found
+
+
+BEGUN = {
+    "head": b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+    "body": b'POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n{"prompt":"',
+    "chunked body": b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n",
+    "trailer": b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Slow: ",
+}
+
+
+async def test_who_trickles_a_head_or_a_body_is_told_408_at_the_total_deadline() -> None:
+    """Fault 32: a byte now and then moves no deadline. A hundred of each, while others are served."""
+    loop = asyncio.get_running_loop()
+
+    async def trickle(begun: bytes) -> tuple[int, float]:
+        """The answer's status and how long it took."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        began = loop.time()
+        answer = asyncio.ensure_future(read_http(reader))
+        writer.write(begun)
+        try:
+            while not answer.done() and loop.time() - began < BEGINNING_S + SLACK_S:
+                await asyncio.wait([answer], timeout=0.3)
+                if not answer.done():
+                    writer.write(b"y")
+            status = (await answer).status
+            assert await reader.read() == b""
+            return status, loop.time() - began
+        finally:
+            answer.cancel()
+            writer.transport.abort()
+
+    async with impatient() as running, talk(running.port) as sibling:
+        stream = sibling.ask("nothing happens here", 1, **endless(100))
+        await sibling.begun(stream)
+        slow = [asyncio.ensure_future(trickle(begun)) for begun in BEGUN.values() for _ in range(50)]
+        while not all(task.done() for task in slow):
+            asked_at = loop.time()
+            await check_served(running.port)
+            assert loop.time() - asked_at < 1.0
+            await asyncio.sleep(0.1)
+        found = await asyncio.gather(*slow)
+        assert {status for status, _ in found} == {408}
+        assert all(BEGINNING_S - 0.1 < took_s < BEGINNING_S + SLACK_S for _, took_s in found)
+        await sibling.ended(stream)
+        assert stream.text == echoed("nothing happens here", 100)
+        await running.balancer.until(lambda status: status.idle and status["clients"] <= 2)
+
+
+FILES_MAX = 256
+
+
+async def test_when_descriptors_run_out_newcomers_are_refused_and_streams_survive() -> None:
+    """Fault 33: a clear line in the log, not one for each; when some leave, all is as before."""
+    command = python("balancer", "--port", "0", "--admin-port", "0", "--log-json", "--no-cache", "--head-timeout", "60")
+    limited = ["sh", "-c", f'ulimit -n {FILES_MAX} && exec "$@"', "sh", *command]
+    async with started("balancer", limited) as program:
+        await program.until_ready()
+        front = Balancer(program)
+        async with backend(front.port, "--slots", "8", "--echo-delay-ms", "20") as engine:
+            await front.until_alive(engine)
+            async with talk(front.port) as connection:
+                streams = [connection.ask(f"one two {n}", n, **endless(250)) for n in range(4)]
+                await connection.begun(*streams)
+                crowd = [await asyncio.open_connection("127.0.0.1", front.port) for _ in range(FILES_MAX + 100)]
+                endings = [asyncio.ensure_future(reader.read(1)) for reader, _ in crowd]
+                await program.wrote("out of descriptors")
+                # Who is in is served, with a dial to the backend; and operators get in.
+                another = connection.ask("still served", 9)
+                await connection.ended(another)
+                assert another.text == "still served"
+                assert (await front.status()).alive == [engine.ready["name"]]
+                await asyncio.wait(endings, timeout=2.0, return_when=asyncio.FIRST_EXCEPTION)
+                refused = [task for task in endings if task.done()]
+                assert 100 <= len(refused) < len(crowd)
+                for task in endings:
+                    task.cancel()
+                await asyncio.gather(*endings, return_exceptions=True)
+                for _, writer in crowd:
+                    cast(asyncio.Transport, writer.transport).abort()
+                await until(lambda: ask(front.port, "room again"), lambda answer: answer.text == "room again", 5.0)
+                await connection.ended(*streams)
+                assert [stream.text for stream in streams] == [echoed(f"one two {n}", 250) for n in range(4)]
+            assert (await http(front.port, "GET", "/readyz")).status == 200
+        assert program.log.count("out of descriptors") == 1 and "traceback" not in program.log.lower()
+        assert len(program.err) < 30
