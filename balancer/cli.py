@@ -106,6 +106,7 @@ class _Main(click.Group):
 @click.option("--cache-threshold", default=0.95, help="Cosine from which a question counts as the same.")
 @click.option("--cache-ttl", type=_SECONDS, default=86_400.0, help="Seconds that an entry holds.")
 @click.option("--cache-wait-ms", type=_SECONDS, default=30.0, help="Longest wait for a question's embedding.")
+@click.option("--embedder/--no-embedder", default=True, help="Without: only equal questions hit, and no embeddings.")
 @click.option("--cache-model", default=None, help="sentence-transformers model.  [default: all-MiniLM-L6-v2]")
 @click.option("--cache-temperature-max", default=0.3, help="Requests that ask for more are not cached.")
 @click.option("--cache-per-user", is_flag=True, help="Never share entries between values of the user field.")

@@ -50,6 +50,8 @@ class Config:
     cache_threshold: float = 0.95
     cache_ttl_s: float = 86_400.0
     cache_wait_ms: float = 30.0
+    embedder: bool = True
+    """Near matches in the cache, and embeddings of our own; without it the cache has its exact tier alone."""
     cache_model: str | None = None
     """Name or path of a sentence-transformers model; ``None``: the packaged all-MiniLM-L6-v2."""
     cache_temperature_max: float = 0.3

@@ -60,6 +60,8 @@ log = logging.getLogger("balancer")
 TICK_S = 0.25
 BEAT_S = 1.0
 BACKLOG = 1024
+GC_THRESHOLDS = (10_000, 20, 100)
+"""A request leaves no cycles behind, so there is little to be found, and looking stops everything else."""
 
 
 def run(config: Config, reread: Reread | None = None) -> int:
@@ -91,7 +93,7 @@ class Daemon:
 
         registry = Registry(tick_s=TICK_S)
         connections = ConnectionPool()
-        embedder = Embedder(config.cache_model) if config.cache else None
+        embedder = Embedder(config.cache_model) if config.cache and config.embedder else None
         upstreams: dict[str, Upstream] = {}
         router = Router(make_policy(config.policy), rng)
         dispatcher = Dispatcher(
@@ -176,6 +178,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._hung_up, reloader, telemetry)
         self._tick(loop, 0)
         gc.freeze()  # what start-up made lives as long as the process: collections need not look at it
+        gc.set_threshold(*GC_THRESHOLDS)
         self._say_ready(port, admin_server.sockets[0].getsockname()[1])
 
         await self._stop.wait()

@@ -137,7 +137,7 @@ def _backend(member: Member, now: float) -> dict[str, Any]:
         "beats": member.beats,
         "heard_ms_ago": round((now - member.heard_at) * 1000),
         "registered_s_ago": round(now - member.registered_at, 1),
-        "load": msgspec.to_builtins(load) if load is not None else None,
+        "load": load._asdict() if load is not None else None,
     }
 
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from balancer.wire.continuation import Begun
 from balancer.wire.openai import Chunk, Usage, chunk_text, is_plain, parse_chunk
 from balancer.wire.sse import event_data
+from balancer.wire.uniform import frame_of, run_of
 from balancer.wire.whole import parse_whole
 
 COMPACT_BYTES: Final = 16 << 10
@@ -131,13 +132,24 @@ class Journal:
             return
         raw, self._raw, self._raw_bytes = b"".join(self._raw), [], 0
         pieces: list[str] = []
-        for data in event_data(raw):
+        parts = list(event_data(raw))
+        at, uniform = 0, True
+        while at < len(parts):
+            data = parts[at]
+            at += 1
             if data == b"[DONE]":
                 continue
             try:
-                self._read(parse_chunk(data), pieces)
+                chunk = parse_chunk(data)
             except ValueError:
                 self._plain = False
+                continue
+            self._read(chunk, pieces)
+            if uniform and at < len(parts) and (frame := frame_of(data, chunk)) is not None:
+                texts = run_of(frame, parts, at)
+                uniform = bool(texts)  # whose chunks differ in more than their text will go on so
+                self._read_texts(texts, pieces)
+                at += len(texts)
         text = "".join(pieces)
         self._text.append(text)
         self._text_bytes += len(text.encode("utf-8", "surrogatepass"))
@@ -148,6 +160,11 @@ class Journal:
             self._overflowed = True
             self._text.clear()
             self._text_bytes = 0
+
+    def _read_texts(self, texts: list[str], pieces: list[str]) -> None:
+        """What `_read` does, for chunks that are like the last one but for these texts."""
+        self._tokens += sum(map(bool, texts))
+        pieces += texts
 
     def _read(self, chunk: Chunk, pieces: list[str]) -> None:
         if self._first is None:

@@ -58,9 +58,14 @@ class Turn:
         self.last_failure: Failure | None = None
 
     def exclude(self, process: str, failure: Failure, *, resume: bool) -> None:
-        """This one has failed the request. ``resume``: from now on only those who can go on with an answer."""
-        self.excluded |= {process}
-        self.last_failure = failure
+        """This one has failed the request. ``resume``: from now on only those who can go on with an answer.
+
+        One that the pool has declared dead needs no excluding, and if it lives again it is as good as any.
+        """
+        if failure.code != errors.BACKEND_LOST:
+            self.excluded |= {process}
+        if not (resume and self._resume):
+            self.last_failure = failure  # what broke an answer is told, not why nobody could go on
         self._until = None
         self._resume = resume
 

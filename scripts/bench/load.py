@@ -19,7 +19,29 @@ from scripts.bench.mock_engine import MODEL, TOKEN
 
 _TOKEN = TOKEN.strip().encode()
 PROMPT = "Tell me a story about a load balancer that never sleeps, number"
-_CONTENT_TYPE = b"content-type: application/json\r\ncontent-length: "
+KEY = "sk-bench-0123456789abcdefghijklmnopqrstuv"
+HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": "gzip, deflate",
+    "authorization": f"Bearer {KEY}",
+    "content-type": "application/json",
+    "user-agent": "OpenAI/Python 1.99.0",
+    "x-stainless-arch": "x64",
+    "x-stainless-async": "false",
+    "x-stainless-lang": "python",
+    "x-stainless-os": "Linux",
+    "x-stainless-package-version": "1.99.0",
+    "x-stainless-read-timeout": "600",
+    "x-stainless-retry-count": "0",
+    "x-stainless-runtime": "CPython",
+    "x-stainless-runtime-version": "3.11.7",
+}
+"""What OpenAI's own client sends."""
+_HEAD = (
+    "POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\n"
+    + "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+    + "content-length: "
+).encode()
 _numbers = itertools.count(int(time.time()) * 1_000_000 + os.getpid())
 GIVE_UP_S = 60.0
 
@@ -113,8 +135,7 @@ class HttpClient(Client):
     def request(self, number: int) -> bytes:
         messages = f',"messages":[{{"role":"user","content":"{PROMPT} {number}"}}]}}'
         body = b"{" + self._fields + messages.encode()
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\n" + _CONTENT_TYPE
-        return head + str(len(body)).encode() + b"\r\n\r\n" + body
+        return _HEAD + str(len(body)).encode() + b"\r\n\r\n" + body
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
@@ -136,7 +157,7 @@ class NativeClient(Client):
 
     def request(self, number: int) -> bytes:
         return (
-            b'{"id":1,' + self._fields + f',"messages":[{{"role":"user","content":"{PROMPT} {number}"}}]}}\n'.encode()
+            f'{{"id":1,"key":"{KEY}",'.encode() + self._fields + f',"messages":[{{"role":"user","content":"{PROMPT} {number}"}}]}}\n'.encode()
         )
 
     def data_received(self, data: bytes) -> None:

@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from balancer.admission.keys import ClientKey, digest_of, line_of
+from scripts.bench.load import KEY
+
 START_S = 60.0
 STOP_S = 10.0
 
@@ -33,9 +36,12 @@ class Target:
 def all_targets(engines: Sequence[int], folder: Path) -> list[Target]:
     """Ours and the others, those that are not installed as such."""
     urls = [f"http://127.0.0.1:{port}" for port in engines]
+    keys = str(folder / "keys")
+    Path(keys).write_text(line_of(ClientKey("bench", digest_of(KEY.encode()))) + "\n")
     return [
-        ours("ours", urls),
-        ours("ours, no cache", urls, "--no-cache"),
+        ours("ours", urls, "--keys", keys, "--no-embedder"),
+        ours("ours, embedder", urls, "--keys", keys),
+        ours("ours, no cache", urls, "--keys", keys, "--no-cache"),
         _haproxy(engines, folder),
         _nginx(engines, folder),
         _python_router("sglang-router", "sglang_router", "sglang_router.launch_router", urls),

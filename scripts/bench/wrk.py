@@ -8,11 +8,11 @@ import shutil
 import time
 from pathlib import Path
 
-from scripts.bench.load import PROMPT, Shape, Tally
+from scripts.bench.load import HEADERS, PROMPT, Shape, Tally
 
 _SCRIPT = """
 wrk.method = "POST"
-wrk.headers["content-type"] = "application/json"
+%s
 local n = %d
 request = function()
   n = n + 1
@@ -29,7 +29,8 @@ def installed() -> bool:
 async def drive_with_wrk(port: int, folder: Path, *, connections: int, seconds: float) -> Tally:
     """Whole answers as fast as they come; the tally has no latencies."""
     script = folder / "wrk.lua"
-    script.write_text(_SCRIPT % (time.time_ns() // 1000, Shape().fields().decode(), PROMPT))
+    headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in HEADERS.items())
+    script.write_text(_SCRIPT % (headers, time.time_ns() // 1000, Shape().fields().decode(), PROMPT))
     command = ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "-s", str(script), f"http://127.0.0.1:{port}"]
     begin = time.perf_counter()
     process = await asyncio.create_subprocess_exec("wrk", *command, stdout=asyncio.subprocess.PIPE)

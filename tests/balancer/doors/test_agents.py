@@ -7,6 +7,7 @@ import pytest
 from balancer.doors.agents import Agents
 from balancer.pool.backend import State
 from balancer.pool.detector import NATIVE
+from balancer.pool.load import Load
 from balancer.pool.transition import Registered
 from balancer.wire import heartbeat
 from balancer.wire.heartbeat import Beat
@@ -165,6 +166,10 @@ def test_a_sign_of_life_without_load_counts_too() -> None:
     assert desk.state() is not State.DEAD
     desk.agents.heard(12345)
     assert desk.agents.counts["beats_classic"] == 2
+
+
+def test_a_beat_and_the_load_it_tells_have_their_fields_in_the_same_order() -> None:
+    assert Beat._fields == ("sequence", *Load._fields)
 
 
 def test_nonces_and_keys_are_drawn_from_the_given_source() -> None:

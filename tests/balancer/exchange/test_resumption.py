@@ -292,6 +292,33 @@ def test_however_often_it_breaks_no_token_is_lost_and_none_comes_twice(seed: int
     assert sink.text == "".join(words)
 
 
+def test_one_that_was_dead_and_lives_again_may_go_on() -> None:
+    hall = hall_of("a", "b")
+    _, sink = hall.ask()
+    first = hall.calls[0].backend
+    hall.calls[0].say("one ")
+    while len(hall.calls) < 2:  # it is frozen: the other one goes on
+        hall.clock.now += 0.25
+        hall.beat("b" if first == "a" else "a")
+        hall.dispatcher.pool_changed(hall.registry.advance(hall.clock.now))
+        hall.dispatcher.advance(hall.clock.now)
+    hall.calls[1].say("two ")
+    hall.beat(first)
+    hall.leave(hall.calls[1].backend)
+    hall.calls[2].answer("three")
+    assert hall.calls[2].backend == first
+    assert sink.text == "one two three"
+
+
+def test_what_broke_the_answer_is_told_and_not_why_nobody_could_go_on() -> None:
+    hall = hall_of("a", "b")
+    _, sink = hall.ask()
+    hall.calls[0].say("half")
+    hall.calls[0].fail(BROKEN)
+    hall.calls[1].fail(errors.rejected("unknown field", None, 400))
+    assert sink.failure is BROKEN
+
+
 def test_there_is_nothing_to_go_on_with_before_the_first_event() -> None:
     request = Hall().request()
     assert resumption_of(request, Journal(), BROKEN) is None

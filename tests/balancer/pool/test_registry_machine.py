@@ -14,7 +14,9 @@ from balancer.pool.transition import BeatStatus, Reason, Registered, Transition
 from tests.balancer.pool.specs import a_spec
 
 NAMES = st.sampled_from("abc")
-LOADS = st.builds(Load, slots=st.integers(0, 3), ready=st.booleans(), draining=st.booleans())
+LOADS = st.tuples(st.integers(0, 3), st.booleans(), st.booleans()).map(
+    lambda told: Load(slots=told[0], ready=told[1], draining=told[2])
+)
 
 
 class PoolMachine(RuleBasedStateMachine):

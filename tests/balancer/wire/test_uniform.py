@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from balancer.wire.openai import chunk_text, parse_chunk
+from balancer.wire.uniform import Frame, frame_of, run_of
+
+
+def chat(text: object = "word ", **choice: Any) -> bytes:
+    choices = [{"index": 0, "delta": {"content": text}, "finish_reason": None, **choice}]
+    return json.dumps({"id": "a", "model": "m", "created": 7, "choices": choices}).encode()
+
+
+def completion(text: str = "word ") -> bytes:
+    return b'{"id":"a","model":"m","choices":[{"index":0,"text":%b}]}' % json.dumps(text).encode()
+
+
+def frame(data: bytes) -> Frame | None:
+    return frame_of(data, parse_chunk(data))
+
+
+@pytest.mark.parametrize("make", [chat, completion])
+def test_a_run_gives_the_texts_that_reading_one_by_one_gives(make: Any) -> None:
+    texts = ["one ", "", 'quo"te \\', "gr\u00fc\u00df\n", "\U0001f600", '"text": "x"', "word "]
+    parts = [make(), *map(make, texts), chat(finish_reason="stop")]
+    found = frame(parts[0])
+    assert found is not None
+    assert run_of(found, parts, 1) == texts == [chunk_text(parse_chunk(part).choices[0]) for part in parts[1:-1]]
+
+
+@given(st.lists(st.text(max_size=9) | st.just('x"},"content":"y'), min_size=1, max_size=9))
+def test_any_texts_come_out_as_they_went_in(texts: list[str]) -> None:
+    found = frame(chat())
+    assert found is not None
+    assert run_of(found, [chat(text) for text in texts], 0) == texts
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        chat(""),
+        chat(None),
+        chat(finish_reason="stop"),
+        chat(index=1),
+        chat(token_ids=[1]),
+        chat(delta={"content": "a", "tool_calls": [{"index": 0}]}),
+        chat(delta={"content": "a", "x": {"content": "a"}}),
+        b'{"choices":[{"delta":{"content":"a","content":"a"}}]}',
+        b'{"choices":[{"delta":{"content":"a"}},{"delta":{"content":"a"}}]}',
+        b'{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}',
+        b'{"choices":[]}',
+    ],
+)
+def test_a_chunk_that_says_more_than_a_text_frames_nothing(data: bytes) -> None:
+    assert frame(data) is None
+
+
+@pytest.mark.parametrize("middle", [b"null", b"1", b'"a","b"', b'"a"],["b"', b"", b'"', b'"\\x"', b'{"a":"b"}'])
+def test_what_is_no_text_is_no_run(middle: bytes) -> None:
+    found = frame(completion())
+    assert found is not None
+    odd = found.before + middle + found.after
+    assert run_of(found, [completion(), odd, completion()], 0) in ([], ["word "])
+    assert run_of(found, [odd], 0) == []
+
+
+def test_a_run_ends_where_something_else_changes() -> None:
+    found = frame(chat())
+    assert found is not None
+    assert run_of(found, [chat("a"), chat("b"), chat("c", logprobs=None), chat("d")], 0) == ["a", "b"]
+    assert run_of(found, [chat("a")], 1) == []
