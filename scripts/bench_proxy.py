@@ -1,6 +1,6 @@
 """What a proxied request costs: ours beside HAProxy, nginx and whatever else is installed, in one run.
 
-    scripts/bench_proxy [--quick] [--only NAME] [--write]
+    scripts/bench_proxy [--quick] [--only NAME] [--part NAME] [--write]
 
 All stand in front of the same two mock engines. The balancer runs on one CPU, engines and clients on another; what a
 request costs is the CPU time of the balancer's processes by the kernel's accounting, which a busy machine disturbs
@@ -15,35 +15,47 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
 
 from balancer.admin_client import ask
-from scripts.bench import pool, report
+from balancer.doors.descriptors import raise_limit
+from scripts.bench import pool, report, streams
 from scripts.bench.load import Shape, drive
 from scripts.bench.measure import FULL, QUICK, Amount, Figures, Measured
 from scripts.bench.targets import Running, Target, all_targets, free_port, ours
 
 READY_S = 180.0
+PARTS = ("requests", "streams", "decisions", "beats")
 
 
 def main() -> None:
     """Measure, print, perhaps write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="less of everything: under two minutes")
+    parser.add_argument("--quick", action="store_true", help="less of everything: under three minutes")
     parser.add_argument("--only", action="append", metavar="NAME", help="only this one; may be given several times")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this part; may be given several times")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
     options = parser.parse_args()
+    if options.write and options.part:
+        parser.error("--write keeps the figures of all parts: leave out --part")
+    raise_limit()  # children inherit it
     load = os.getloadavg()[0]
     cpus = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpus[-1]})  # clients; engines inherit it
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), QUICK if options.quick else FULL, options.only, cpus)
-        tables = [report.table(bench.proxies()), report.table(pool.decisions(), report.DECISIONS)]
-        tables.append(f"{pool.BEATING} backends that beat once a second take {bench.beats():.1%} of a core.")
+        amount, held = (QUICK, streams.QUICK) if options.quick else (FULL, streams.FULL)
+        bench = Bench(Path(folder), amount, options.only, cpus)
+        parts: dict[str, Callable[[], str]] = {
+            "requests": lambda: report.table(bench.proxies()),
+            "streams": lambda: report.table(bench.streams(held), report.STREAMS),
+            "decisions": lambda: report.table(pool.decisions(), report.DECISIONS),
+            "beats": lambda: f"{pool.BEATING} backends that beat once a second take {bench.beats():.1%} of a core.",
+        }
+        tables = [make() for name, make in parts.items() if not options.part or name in options.part]
     text = report.section(tables, bench.skipped, load)
     print(text)
     if options.write:
@@ -64,9 +76,7 @@ class Bench:
         """Rows of the table: every target that is installed, after the engines themselves."""
         engines = [free_port(), free_port()]
         with ExitStack() as stack:
-            for port in engines:
-                command = [sys.executable, "-m", "scripts.bench.mock_engine", str(port)]
-                stack.enter_context(Running(command, self._cpus[-1])).listens(port)
+            self._engines(engines, stack)
             direct = self._measured(engines[0], None, children_apart=False)
             uvloop.run(direct.http())
             rows = {"direct": direct.figures}
@@ -83,6 +93,28 @@ class Bench:
                 if name in figures:
                     figures["added_" + name] = figures[name] - rows["direct"][name]
         return rows
+
+    def streams(self, shapes: Sequence[streams.Held]) -> dict[str, Figures]:
+        """Rows of the table of many open streams; each has a process of its own."""
+        engines, rows = [free_port() for _ in range(streams.ENGINES)], {}
+        with ExitStack() as stack:
+            self._engines(engines, stack)
+            for held in shapes:
+                for target in streams.targets(engines, self._folder):
+                    if target.command is None or (self._only is not None and target.name not in self._only):
+                        continue
+                    print(f"{target.name}, {held.title} ...", file=sys.stderr)
+                    with Running(target.command, self._cpus[0]) as running:
+                        running.listens(target.port)
+                        uvloop.run(_ready(target))
+                        measured = streams.measure(target.port, running.pid, target.admin_port, held)
+                        rows[f"{target.name}, {held.title}"] = uvloop.run(measured)
+        return rows
+
+    def _engines(self, ports: Sequence[int], stack: ExitStack) -> None:
+        for port in ports:
+            command = [sys.executable, "-m", "scripts.bench.mock_engine", str(port)]
+            stack.enter_context(Running(command, self._cpus[-1])).listens(port)
 
     def beats(self) -> float:
         """CPU share of a thousand backends that beat."""

@@ -157,7 +157,9 @@ class NativeClient(Client):
 
     def request(self, number: int) -> bytes:
         return (
-            f'{{"id":1,"key":"{KEY}",'.encode() + self._fields + f',"messages":[{{"role":"user","content":"{PROMPT} {number}"}}]}}\n'.encode()
+            f'{{"id":1,"key":"{KEY}",'.encode()
+            + self._fields
+            + f',"messages":[{{"role":"user","content":"{PROMPT} {number}"}}]}}\n'.encode()
         )
 
     def data_received(self, data: bytes) -> None:

@@ -19,7 +19,7 @@ import uvloop
 
 MODEL = "mock"
 TOKEN = "word "
-_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 class Ask(msgspec.Struct):
@@ -48,9 +48,9 @@ def _whole(body: dict[str, Any]) -> bytes:
     return head + content
 
 
-_TOKEN = _event(delta={"content": TOKEN}, finish_reason=None)
-_END = _event(delta={}, finish_reason="stop") + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
-_ANSWER = _whole(
+TOKEN_EVENT = _event(delta={"content": TOKEN}, finish_reason=None)
+END = _event(delta={}, finish_reason="stop") + _chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+ANSWER = _whole(
     {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -95,18 +95,18 @@ class Engine(asyncio.Protocol):
             return
         ask = _ask_decoder.decode(self._body)
         if ask.stream:
-            self._transport.write(_HEAD)
+            self._transport.write(HEAD)
             self._next(ask.max_tokens, ask.gap_ms / 1000)
         else:
-            self._transport.write(_ANSWER)
+            self._transport.write(ANSWER)
 
     def _next(self, left: int, gap_s: float) -> None:
         if self._transport is None:
             return
         if left == 0:
-            self._transport.write(_END)
+            self._transport.write(END)
             return
-        self._transport.write(_TOKEN)
+        self._transport.write(TOKEN_EVENT)
         loop = asyncio.get_running_loop()
         if gap_s:
             loop.call_later(gap_s, self._next, left - 1, gap_s)

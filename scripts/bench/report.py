@@ -28,6 +28,21 @@ COLUMNS = {
     "failed": ("failed", ".0f"),
 }
 
+STREAMS = {
+    "open": ("open", ",.0f"),
+    "tokens_s": ("tokens/s", ",.0f"),
+    "before_mb": ("RSS before MB", ".0f"),
+    "mb": ("RSS with them MB", ".0f"),
+    "kb_stream": ("KB/stream", ".1f"),
+    "core": ("CPU", ".0%"),
+    "us_token": ("us/token", ".1f"),
+    "lag_p99_ms": ("loop lag p99 ms, at most", ".1f"),
+    "probe_p50_ms": ("/livez p50 ms", ".1f"),
+    "probe_p99_ms": ("/livez p99 ms", ".1f"),
+    "lost": ("tokens lost", ".0f"),
+    "failed": ("failed", ".0f"),
+}
+
 DECISIONS = {"of_16": ("us/decision of 16", ".1f"), "of_1000": ("us/decision of 1,000", ".1f")}
 
 

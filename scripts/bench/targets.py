@@ -36,17 +36,23 @@ class Target:
 def all_targets(engines: Sequence[int], folder: Path) -> list[Target]:
     """Ours and the others, those that are not installed as such."""
     urls = [f"http://127.0.0.1:{port}" for port in engines]
-    keys = str(folder / "keys")
-    Path(keys).write_text(line_of(ClientKey("bench", digest_of(KEY.encode()))) + "\n")
+    keys = keys_in(folder)
     return [
         ours("ours", urls, "--keys", keys, "--no-embedder"),
         ours("ours, embedder", urls, "--keys", keys),
         ours("ours, no cache", urls, "--keys", keys, "--no-cache"),
-        _haproxy(engines, folder),
+        haproxy(engines, folder),
         _nginx(engines, folder),
         _python_router("sglang-router", "sglang_router", "sglang_router.launch_router", urls),
         _python_router("vllm-router", "vllm_router", "vllm_router.launch_router", urls),
     ]
+
+
+def keys_in(folder: Path) -> str:
+    """A file with the clients' key."""
+    file = folder / "keys"
+    file.write_text(line_of(ClientKey("bench", digest_of(KEY.encode()))) + "\n")
+    return str(file)
 
 
 def free_port() -> int:
@@ -65,17 +71,18 @@ def ours(name: str, urls: Sequence[str], *options: str) -> Target:
     return Target(name, port, [*command, "--log-level", "warning", *options], admin_port)
 
 
-def _haproxy(engines: Sequence[int], folder: Path) -> Target:
+def haproxy(engines: Sequence[int], folder: Path, *, connections: int = 8000, rules: str = "") -> Target:
+    """HAProxy; ``rules``: further lines for its frontend."""
     port, program = free_port(), shutil.which("haproxy", path=_path())
     if program is None:
         return Target("HAProxy", port, None, missing="haproxy")
     servers = "".join(f"    server s{i} 127.0.0.1:{engine}\n" for i, engine in enumerate(engines))
     file = folder / "haproxy.cfg"
     file.write_text(
-        "global\n    nbthread 1\n    maxconn 8000\n"
+        f"global\n    nbthread 1\n    maxconn {connections}\n"
         "defaults\n    mode http\n    timeout connect 2s\n    timeout client 600s\n    timeout server 600s\n"
         "    http-reuse always\n"
-        f"frontend clients\n    bind 127.0.0.1:{port}\n    default_backend engines\n"
+        f"frontend clients\n    bind 127.0.0.1:{port}\n    default_backend engines\n{rules}"
         f"backend engines\n    balance leastconn\n{servers}"
     )
     return Target("HAProxy", port, [program, "-db", "-f", str(file)])

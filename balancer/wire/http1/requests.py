@@ -198,8 +198,10 @@ class RequestDecoder(Decoder):
         request = HttpRequest(parser.get_method().decode(), path, query, head.headers, body, keep_alive, version)
         self._done.append(request)
         new, self._new = self._new, None
+        if not keep_alive:
+            self._last = LastHead()  # from here on the parser refuses everything, so nothing must pass it by
         # Whatever makes the parser's way with a message depend on more than its length is left to the parser.
-        if new is not None and keep_alive and len(body) == int(new.digits) and _NEVER_LEARNT.isdisjoint(head.headers):
+        elif new is not None and len(body) == int(new.digits) and _NEVER_LEARNT.isdisjoint(head.headers):
             self._last.learn(new, (head, replace(request, body=b"")))
 
     def _too_large(self) -> Refused:

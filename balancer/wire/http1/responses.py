@@ -52,8 +52,8 @@ class ResponseDecoder(Decoder):
             raise self._error
         if not self._begun:
             self._begun = True
-            if (body := self._repeated(data)) is not None:
-                return body
+            if (known := self._repeated(data)) is not None:
+                return known
             self._new = framed(data)
         try:
             self._feed(data, 502)
