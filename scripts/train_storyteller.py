@@ -5,7 +5,7 @@ Examples:
   scripts/train_storyteller.py --minutes 75 --output backend/models/storyteller
   scripts/train_storyteller.py --tokens 20000000 --device cuda --output /tmp/storyteller-gpu
   scripts/train_storyteller.py --minutes 10 --start-from backend/models/storyteller --seed 2 --rate 0.5 \\
-      --wide-names --output /tmp/more
+      --wide-names --names-inside --output /tmp/more
 
 The learning rate falls to nothing at the end of the budget (minutes or tokens, whichever is used up first), so a run
 has to be given the budget that it is meant to use. The tokenizer and the order of stories depend on the seed only; a
@@ -60,6 +60,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
     parser.add_argument("--wide-names", action="store_true", help="give most people names of any letters")
+    parser.add_argument("--names-inside", action="store_true", help="leave out answers that begin with a name")
     parser.add_argument("--start-from", type=Path, help="go on from this model, with its tokenizer")
     parser.add_argument("--checkpoint-minutes", type=float, default=5.0, help="write the model this often")
     chosen = parser.parse_args()
@@ -163,8 +164,8 @@ def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, output: Pat
     end = model.config.eos_token_id
     small.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=True,
-        temperature=0.7,
-        top_p=0.95,
+        temperature=0.5,
+        top_p=0.9,
         max_new_tokens=320,
         eos_token_id=end,
         bos_token_id=end,
@@ -220,15 +221,14 @@ def train(options: argparse.Namespace) -> None:
         return list(tokenizer.encode(text, add_special_tokens=False))
 
     rng = random.Random(options.seed)
+    unseen = batches(HELD_OUT_SEED, documents(HELD_OUT_SEED), encode, end, CONTEXT, options.batch_tokens)
     held_out = [
         tensors(batch, random.Random(number), device)
-        for number, batch in enumerate(
-            itertools.islice(batches(HELD_OUT_SEED, encode, end, CONTEXT, options.batch_tokens), HELD_OUT_BATCHES)
-        )
+        for number, batch in enumerate(itertools.islice(unseen, HELD_OUT_BATCHES))
     ]
-    data: Iterator[list[Example]] = batches(
-        options.seed, encode, end, CONTEXT, options.batch_tokens, wide_names=options.wide_names
-    )
+    corpus = {"wide_names": options.wide_names, "names_inside": options.names_inside}
+    stories = documents(options.seed, **corpus)
+    data: Iterator[list[Example]] = batches(options.seed, stories, encode, end, CONTEXT, options.batch_tokens)
     optimizers = make_optimizers(model, options.rate)
     started = saved = told = time.monotonic()
     tokens = rows = steps = 0
@@ -239,7 +239,7 @@ def train(options: argparse.Namespace) -> None:
         finished = progress >= 1.0
         facts = {
             "seed": options.seed,
-            "wide_names": options.wide_names,
+            **corpus,
             "documents": rows,
             "tokens": tokens,
             "steps": steps,

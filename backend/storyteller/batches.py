@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from backend.storyteller.names import ordinary_words
+from backend.storyteller.names import begins_with_name, ordinary_words
 from backend.storyteller.prompts import Turn, conversation
 from backend.storyteller.renaming import renamed
 
@@ -82,19 +82,25 @@ def _weighed(text: str, known: set[str]) -> list[tuple[str, float]]:
     return [(part, weight) for part, weight in [*parts, (text[at:], 1.0)] if part]
 
 
-def documents(seed: int, *, wide_names: bool = False) -> Iterator[list[Turn]]:
-    """The endless training corpus of `seed`; its first n documents are always the same."""
+def documents(seed: int, *, wide_names: bool = False, names_inside: bool = False) -> Iterator[list[Turn]]:
+    """The endless training corpus of `seed`; its first n documents are always the same.
+
+    With ``names_inside`` no answer begins with a name: there it has no space before it and so other tokens than in the
+    prompt, and small as the model is, it often copies such a name wrong.
+    """
     rng, naming = random.Random(seed), random.Random(seed + 2)
     while True:
         turns = conversation(rng)
+        if names_inside and any(turn.said and begins_with_name(turn.text) for turn in turns[1:]):
+            continue
         yield renamed(turns, naming) if wide_names else turns
 
 
 def batches(
-    seed: int, encode: Encode, end: int, context: int, batch_tokens: int, *, wide_names: bool = False
+    seed: int, stream: Iterator[list[Turn]], encode: Encode, end: int, context: int, batch_tokens: int
 ) -> Iterator[list[Example]]:
     """Endless batches of at most `batch_tokens` tokens, padding included; documents beyond `context` are cut."""
-    stream, rng = documents(seed, wide_names=wide_names), random.Random(seed + 1)
+    rng = random.Random(seed + 1)
     while True:
         pool = [example(next(stream), encode, end, rng) for _ in range(_POOL_DOCUMENTS)]
         pool = [Example(one.inputs[:context], one.targets[:context], one.weights[:context]) for one in pool]

@@ -86,9 +86,8 @@ def bars(judged: Sequence[Judged]) -> list[Bar]:
 def training_texts(model: Path) -> Iterator[str]:
     """Everything the storyteller said in training, from the seeds and counts noted beside the weights."""
     for run in json.loads((model / "training.json").read_text())["runs"]:
-        for turns in itertools.islice(
-            documents(run["seed"], wide_names=run.get("wide_names", False)), run["documents"]
-        ):
+        told = {name: run[name] for name in ("wide_names", "names_inside") if name in run}
+        for turns in itertools.islice(documents(run["seed"], **told), run["documents"]):
             yield from (turn.text for turn in turns if turn.said)
 
 
@@ -124,8 +123,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--model", type=Path, default=MODEL, help="directory of the model (default: the built-in one)")
     parser.add_argument("--seeds", type=int, default=200, help="number of stories, seeds 0, 1, ... (default 200)")
-    parser.add_argument("--temperature", type=float, default=0.7)
-    parser.add_argument("--top-p", type=float, default=0.95)
+    parser.add_argument("--temperature", type=float, default=0.5)
+    parser.add_argument("--top-p", type=float, default=0.9)
     parser.add_argument("--show", type=int, default=0, metavar="N", help="print the first N stories as well")
     parser.add_argument("--failures", action="store_true", help="print each story that fails a bar by itself")
     return parser.parse_args(given)

@@ -68,6 +68,12 @@ def names(text: str) -> list[str]:
     return list(dict.fromkeys(name for name, _ in _found(text)))
 
 
+def begins_with_name(text: str) -> bool:
+    """Whether any paragraph does."""
+    first = (found.group() for part in text.split("\n\n") if (found := _WORD.search(part)))
+    return any(word.lower() not in ordinary_words() and word not in _CAPITALS for word in first)
+
+
 def strangers(prompt: str, story: str, hero: str | None) -> list[str]:
     """Names that `story` uses before anybody introduced them."""
     known = {word.lower() for word in _WORD.findall(prompt)}

@@ -4,6 +4,7 @@ import itertools
 import random
 
 from backend.storyteller.batches import IGNORED, NAME_WEIGHT, batches, documents, example
+from backend.storyteller.names import begins_with_name
 from backend.storyteller.prompts import Turn
 
 END = 0
@@ -42,8 +43,14 @@ def test_the_corpus_depends_on_its_seed_only() -> None:
     assert list(itertools.islice(documents(3), 20)) != list(itertools.islice(documents(4), 20))
 
 
+def test_where_names_stay_inside_no_answer_begins_with_one() -> None:
+    told = [turn for turns in itertools.islice(documents(3, names_inside=True), 300) for turn in turns[1:] if turn.said]
+    assert len(told) > 200
+    assert not any(begins_with_name(turn.text) for turn in told)
+
+
 def test_batches_keep_their_bounds_and_hold_rows_of_like_length() -> None:
-    for batch in itertools.islice(batches(1, letters, END, context=1500, batch_tokens=6000), 40):
+    for batch in itertools.islice(batches(1, documents(1), letters, END, context=1500, batch_tokens=6000), 40):
         width = max(len(one.inputs) for one in batch)
         assert width <= 1500
         assert width * len(batch) <= 6000

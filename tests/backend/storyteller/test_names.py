@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from backend.storyteller.names import keeps_hero, names, ordinary_words, strangers
+from backend.storyteller.names import begins_with_name, keeps_hero, names, ordinary_words, strangers
 
 STORY = (
     "Once there was a fox named Rilla. She lived in Paris. But Rilla was sad. On Monday she met an old heron named "
@@ -46,3 +46,11 @@ def test_the_hero_is_kept_when_still_named_in_the_second_half() -> None:
 def test_ordinary_words_hold_no_names() -> None:
     assert {"said", "baker", "hedgehogs"} <= ordinary_words()
     assert not {"bosto", "rilla", "london", "charlie"} & ordinary_words()
+
+
+def test_a_name_at_the_start_of_a_paragraph_is_seen() -> None:
+    assert begins_with_name("Rex was a dog.")
+    assert begins_with_name("I only know stories, and here is one.\n\nRex was a dog.")
+    assert begins_with_name('"Rexatty?" she asked.')
+    assert not begins_with_name("Once there was a dog named Rex. Rex lived in Rome.")
+    assert not begins_with_name("On Monday, Rex woke up.")
