@@ -17,6 +17,7 @@ from balancer.exchange.cached import entry_events
 from balancer.exchange.journal import Journal
 from balancer.exchange.lookup import Lookup
 from balancer.exchange.ports import Call, Opening, Sink
+from balancer.exchange.recovery import Recovery
 from balancer.exchange.resumption import Resumption, resumption_of
 from balancer.exchange.state import Event, State, step
 from balancer.exchange.timeline import Timeline
@@ -29,8 +30,6 @@ from balancer.wire.openai import without_prompt_ids
 if TYPE_CHECKING:
     from balancer.exchange.dispatcher import Dispatcher
 
-ATTEMPTS_MAX = 3
-RESUMES_MAX = 8
 BUSY_AVOID_MAX_S = 1.0
 """A backend that answered 429 is left alone this long at most: its next beat tells more than its header."""
 
@@ -39,7 +38,7 @@ class Exchange:
     """See the module. Made by `Dispatcher.begin` only."""
 
     __slots__ = (
-        "_call", "_hub", "_lease", "_lookup", "_paused", "_resumes", "_resumption", "_sink", "_turn", "attempts",
+        "_call", "_hub", "_lease", "_lookup", "_paused", "_recovery", "_resumption", "_sink", "_turn", "attempts",
         "backend", "cache_part", "journal", "model", "request", "resumed", "state", "times",
     )  # fmt: skip
 
@@ -64,9 +63,8 @@ class Exchange:
         self._turn: Turn | None = None
         self._lease: Lease | None = None
         self._call: Call | None = None
+        self._recovery: Recovery | None = None
         self._resumption: Resumption | None = None
-        self._resumes = 0
-        """How often one was to."""
         self._paused = False
 
     def cancel(self) -> None:
@@ -219,9 +217,10 @@ class Exchange:
         lease, turn, self._call = self._lease, self._turn, None
         assert lease is not None and turn is not None
         self._hub.attempt_failed(self, lease, failure)
+        recovery = self._recovery = self._recovery or Recovery()
         if self.state is State.STREAMING:
-            self._broken(failure)
-        elif not self._may_ask_again(failure):
+            self._broken(failure, recovery)
+        elif not self._may_ask_again(failure, recovery):
             self.fail(self._resumption.broken_by if self._resumption is not None else failure)
         if not self.state.live:
             return
@@ -237,21 +236,17 @@ class Exchange:
         turn.take(self.times.ends_at, again=True)
         lease.release()
 
-    def _may_ask_again(self, failure: Failure) -> bool:
+    def _may_ask_again(self, failure: Failure, recovery: Recovery) -> bool:
         """Nothing came of this backend: may another one be asked?"""
         if failure.busy:
             return True
         if self._resumption is not None:
-            self._resumes += 1
-            return self._resumes <= RESUMES_MAX
-        # One that the pool knows to be dead gets no more requests, so moving away from it can feed no storm.
-        lost = failure.code == errors.BACKEND_LOST
-        return failure.retryable and self.attempts < ATTEMPTS_MAX and (lost or self._hub.may_retry())
+            return recovery.may_resume()
+        return recovery.may_retry(failure, self.attempts, self._hub.may_retry)
 
-    def _broken(self, failure: Failure) -> None:
+    def _broken(self, failure: Failure, recovery: Recovery) -> None:
         """A stream broke: prepare to go on with it; where that cannot be, end it."""
-        self._resumes += 1
-        resumption = resumption_of(self.request, self.journal, failure) if self._resumes <= RESUMES_MAX else None
+        resumption = resumption_of(self.request, self.journal, failure) if recovery.may_resume() else None
         if resumption is None:
             self.fail(failure)
             return

@@ -6,6 +6,7 @@ that merely ends is broken, since clients could not tell it from a short answer.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from urllib.parse import urlsplit
 
@@ -24,6 +25,9 @@ from balancer.wire.sse import EventSplitter, event_data
 
 ERROR_BODY_MAX_BYTES = 64 << 10
 TARGETS_MAX = 8192
+CUT_SETTLES_S = 0.02
+"""A process that is killed loses its connections one after the other. Of one that registered, the control connection
+tells within this time that all of it is gone, which is not the request's failure and needs no breaker."""
 _PASSED_ON = frozenset({400, 404, 409, 413, 415, 422})
 """The engine refuses the request for what it is: its word goes to the client."""
 
@@ -78,7 +82,17 @@ class HttpUpstream:
         if endpoint != request.endpoint:
             receiver = Converted(receiver, request)
         content = target.request(endpoint, request.id, body, stream=stream)
-        return HttpCall(self._pool, target.address, spec.name, content, receiver, stream=stream, endpoint=endpoint)
+        settles_s = CUT_SETTLES_S if spec.kind == "native" else 0.0
+        return HttpCall(
+            self._pool,
+            target.address,
+            spec.name,
+            content,
+            receiver,
+            stream=stream,
+            endpoint=endpoint,
+            settles_s=settles_s,
+        )
 
     def _target(self, spec: BackendSpec) -> Target:
         if len(self._targets) >= TARGETS_MAX:
@@ -99,7 +113,7 @@ class HttpCall:
 
     __slots__ = (
         "_address", "_connection", "_is_done", "_name", "_over", "_parts", "_parts_bytes", "_paused", "_pool",
-        "_receiver", "_request", "_splitter", "_wants_stream",
+        "_receiver", "_request", "_settles_s", "_splitter", "_wants_stream",
     )  # fmt: skip
 
     def __init__(
@@ -112,8 +126,10 @@ class HttpCall:
         *,
         stream: bool,
         endpoint: str = "",
+        settles_s: float = 0.0,
     ) -> None:
         self._pool = pool
+        self._settles_s = settles_s
         self._is_done = responses.is_done if endpoint == "responses" else _is_done
         self._wants_stream = stream
         self._address = address
@@ -167,7 +183,13 @@ class HttpCall:
         if unused:
             # The engine had closed this idle connection before it could see the request: nobody's failure.
             self._pool.acquire(self._address, self, fresh=True)
+        elif self._settles_s:
+            asyncio.get_running_loop().call_later(self._settles_s, self._cut, why)
         else:
+            self._cut(why)
+
+    def _cut(self, why: str) -> None:
+        if not self._over:
             self._fail(errors.backend_failed(self._name, why))
 
     def received(self, body: bytes) -> None:

@@ -31,10 +31,10 @@ from tests.e2e.broken import (
     well,
 )
 from tests.e2e.fake_engine import HEAD, LAST_CHUNK, FakeEngine, Script, Wire, chunk, event, events
-from tests.e2e.pool import Balancer, balancer, http
+from tests.e2e.pool import Balancer, balancer, http, pool
 from tests.e2e.raw_agent import registered
 from tests.e2e.streams import stream
-from tests.e2e.talk import ask, talk
+from tests.e2e.talk import ask, echoed, endless, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -266,3 +266,23 @@ async def test_who_beats_but_never_answers_is_ejected_within_five_requests(front
         answers = [await ask(front.port, QUESTION, model=model) for _ in range(14)]
         assert [answer.text for answer in answers] == ["all is well"] * 14
         assert len(zombie.asked) <= 5 and len(healthy.asked) == 14
+
+
+async def test_when_a_full_backend_is_killed_all_it_had_not_begun_to_answer_is_answered_elsewhere() -> None:
+    """More than the retry budget would allow: it is not needed where the whole process is gone."""
+    held, text = 24, "one two three"
+    body = json.dumps({"prompt": text, **endless(30)}).encode()
+    backends = [["--name", name, "--echo-delay-ms", "40", "--slots", "32"] for name in ("first", "second")]
+    async with pool(backends=backends) as (front, (first, _)):
+        asks = [
+            asyncio.create_task(http(front.port, "POST", "/v1/completions", body=body, timeout_s=30.0))
+            for _ in range(held)
+        ]
+        status = await front.until(lambda now: now.in_flight == held)
+        assert status.backend("first")["in_flight"] == held // 2  # type: ignore[index]
+        await first.kill()
+        answers = await asyncio.gather(*asks)
+        assert [answer.status for answer in answers] == [200] * held
+        assert {answer.json()["choices"][0]["text"] for answer in answers} == {echoed(text, 30)}
+        assert sorted(answer.headers["x-balancer-attempts"] for answer in answers) == ["1"] * 12 + ["2"] * 12
+        assert (await front.until_idle())["counts"].get("retries", 0) == 0

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from balancer import errors
-from balancer.exchange.exchange import RESUMES_MAX
 from balancer.exchange.journal import Journal
+from balancer.exchange.recovery import RESUMES_MAX
 from balancer.exchange.resumption import resumption_of
 from balancer.exchange.timeline import Limits
 from balancer.wire import openai

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from balancer.request import Request
 from balancer.upstream import connection as connections
 from balancer.upstream.connection import ConnectionPool
-from balancer.upstream.http import ERROR_BODY_MAX_BYTES, HttpUpstream
+from balancer.upstream.http import CUT_SETTLES_S, ERROR_BODY_MAX_BYTES, HttpUpstream
 from balancer.wire.limits import EVENT_MAX_BYTES, RESPONSE_MAX_BYTES
 from tests.balancer.pool.specs import a_spec
 from tests.balancer.upstream.engine import (
@@ -475,3 +476,34 @@ async def test_an_engine_gets_the_key_that_is_its_own_and_no_other() -> None:
         await asked(upstream, spec_of(engine))
         with_key, without = (visit.head.lower() for visit in engine.visits)
     assert b"\r\nauthorization: bearer sk-1\r\n" in with_key and b"authorization" not in without
+
+
+# --- when the whole process may be gone
+
+
+async def hangs_up(v: Visit) -> None:
+    v.writer.close()
+
+
+async def test_of_a_registered_backend_a_cut_connection_is_told_a_moment_later() -> None:
+    async with Engine(hangs_up).running() as engine:
+        began = time.monotonic()
+        listener = await asked(HttpUpstream(ConnectionPool()), replace(spec_of(engine), kind="native"))
+        assert listener.failure is not None and listener.failure.message == "backend gpu failed: connection closed"
+        assert time.monotonic() - began >= CUT_SETTLES_S / 2, "clocks of an event loop are coarse"
+
+
+async def test_and_not_at_all_when_it_was_given_up_meanwhile() -> None:
+    cut = asyncio.Event()
+
+    async def cuts(v: Visit) -> None:
+        v.writer.close()
+        cut.set()
+
+    async with Engine(cuts).running() as engine:
+        listener = Listener()
+        call = HttpUpstream(ConnectionPool()).ask(replace(spec_of(engine), kind="native"), a_request(), "m", listener)
+        await cut.wait()
+        call.cancel()
+        await asyncio.sleep(2 * CUT_SETTLES_S)  # nothing is to come, so there is no event to wait for
+        assert listener.failure is None and not listener.ended
