@@ -11,8 +11,8 @@ import pytest
 
 from tests.e2e.programs import ROOT, environment
 
-SECONDS: Final = 25
-LIMIT_S: Final = 150
+SECONDS: Final = 60
+LIMIT_S: Final = 200
 CHAOS: Final = [sys.executable, "-m", "scripts.chaos"]
 
 
@@ -23,12 +23,9 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.timeout(LIMIT_S + 30)
-def test_no_client_notices_a_minute_of_trouble_within_25_seconds() -> None:
-    """As many kills, freezes and restarts as in a minute (10, 5 and 5), only closer together, to keep the suite short.
-
-    By hand it runs a minute and longer: ``scripts/chaos --seconds 600``.
-    """
-    ended = run("--seconds", str(SECONDS), "--minutes", "1", "--seed", "11", "--json")
+def test_no_client_notices_a_minute_of_trouble() -> None:
+    """Longer by hand: ``scripts/chaos --seconds 600``."""
+    ended = run("--seconds", str(SECONDS), "--seed", "11", "--json")
     found: dict[str, Any] = json.loads(ended.stdout)
     assert ended.returncode == 0 and found["good"], f"{json.dumps(found, indent=1)}\n{ended.stderr}"
     assert (found["failed"], found["wrong"], found["told"]) == (0, 0, [])
