@@ -143,9 +143,11 @@ def backend_lost(name: str) -> Failure:
     return Failure(BACKEND_LOST, message, Source.BACKEND, 502, 1.0, retryable=True)
 
 
-def backend_timeout(name: str, what: str, after_s: float) -> Failure:
+def backend_timeout(name: str, what: str, after_s: float, *, own: bool = False) -> Failure:
+    """``own``: the limit was the client's, stricter than ours, so that nothing is held against the backend."""
     message = f"backend {name} gave no {what} within {after_s:g} s"
-    return Failure("backend_timeout", message, Source.BACKEND, 504, 1.0, retryable=True)
+    source = Source.CLIENT if own else Source.BACKEND
+    return Failure("backend_timeout", message, source, 504, 1.0, retryable=True)
 
 
 def rejected(message: str, code: str | None, status: int) -> Failure:

@@ -26,10 +26,12 @@ from balancer.exchange.unread import UNREAD, Unread
 from balancer.pool.ledger import Lease
 from balancer.request import Request
 from balancer.wire.openai import without_prompt_ids
+from balancer.wire.sse import event_data
 
 if TYPE_CHECKING:
     from balancer.exchange.dispatcher import Dispatcher
 
+BUSY_AVOID_MIN_S = 0.05
 BUSY_AVOID_MAX_S = 1.0
 """A backend that answered 429 is left alone this long at most: its next beat tells more than its header."""
 
@@ -81,7 +83,7 @@ class Exchange:
     def resume(self) -> None:
         """It reads again."""
         self._paused = False
-        self.times.heard_at = self._hub.clock.time()
+        self.times.read_again(self._hub.clock.time())
         if self._call is not None:
             self._call.resume()
 
@@ -165,6 +167,8 @@ class Exchange:
 
     def _first_events(self, events: bytes, now: float) -> None:
         """The first of this backend."""
+        if next(event_data(events), None) is None:
+            return  # comments, or a role that was told before: it lives, but there is nothing of an answer yet
         self.times.answers(now)
         if self._resumption is not None:
             self.resumed += 1
@@ -220,14 +224,14 @@ class Exchange:
         recovery = self._recovery = self._recovery or Recovery()
         if self.state is State.STREAMING:
             self._broken(failure, recovery)
-        elif not self._may_ask_again(failure, recovery):
+        elif not self._may_ask_again(failure, recovery, turn, lease):
             self.fail(self._resumption.broken_by if self._resumption is not None else failure)
         if not self.state.live:
             return
         if failure.busy:
             self.attempts -= self._resumption is None
-            until = self._hub.clock.time() + min(failure.retry_after_s or BUSY_AVOID_MAX_S, BUSY_AVOID_MAX_S)
-            self._hub.avoid(lease, until)
+            avoid_s = max(BUSY_AVOID_MIN_S, min(failure.retry_after_s or BUSY_AVOID_MAX_S, BUSY_AVOID_MAX_S))
+            self._hub.avoid(lease, self._hub.clock.time() + avoid_s)
         else:
             turn.exclude(lease.spec.process, failure, resume=self._resumption is not None)
         self.state = step(self.state, Event.AGAIN)
@@ -236,13 +240,14 @@ class Exchange:
         turn.take(self.times.ends_at, again=True)
         lease.release()
 
-    def _may_ask_again(self, failure: Failure, recovery: Recovery) -> bool:
+    def _may_ask_again(self, failure: Failure, recovery: Recovery, turn: Turn, lease: Lease) -> bool:
         """Nothing came of this backend: may another one be asked?"""
         if failure.busy:
             return True
         if self._resumption is not None:
             return recovery.may_resume()
-        return recovery.may_retry(failure, self.attempts, self._hub.may_retry)
+        # Where nobody else is there is no retry to pay for: the budget is for those who have somebody.
+        return recovery.may_retry(failure, self.attempts, lambda: turn.others(lease) and self._hub.may_retry())
 
     def _broken(self, failure: Failure, recovery: Recovery) -> None:
         """A stream broke: prepare to go on with it; where that cannot be, end it."""
@@ -271,8 +276,7 @@ class Exchange:
         if now >= self.times.ends_at:
             self.fail(self.times.deadline_passed())
         elif self._call is not None and not self._paused:
-            limits = self._hub.limits.of(self.request)
-            late = self.times.backend_late(self.state, self.backend, limits, now, stream=self.request.stream)
+            late = self.times.backend_late(self.state, self.backend, self._hub.limits, self.request, now)
             if late is not None:
                 self._give_up(late)
 

@@ -36,8 +36,8 @@ class Journal:
     """The events of one answer."""
 
     __slots__ = (
-        "_finish_reason", "_first", "_model", "_overflowed", "_plain", "_prompt_ids", "_raw", "_raw_bytes", "_text",
-        "_text_bytes", "_token_ids", "_tokens", "_usage",
+        "_finish_reason", "_first", "_ids_read", "_model", "_overflowed", "_plain", "_prompt_ids", "_raw", "_raw_bytes",
+        "_text", "_text_bytes", "_token_ids", "_tokens", "_usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -48,6 +48,8 @@ class Journal:
         self._first: Chunk | None = None
         self._tokens = 0
         self._token_ids: list[int] | None = []
+        self._ids_read = 0
+        """How many of these had come when text last came."""
         self._prompt_ids: list[int] | None = None
         self._finish_reason: str | None = None
         self._model = ""
@@ -100,7 +102,10 @@ class Journal:
         told = (first.id, first.model, int(first.created), text)
         if not text:
             return Begun(*told, 0)  # tokens that said nothing are nothing to go on with
-        return Begun(*told, self._tokens, self._token_ids, self._prompt_ids)
+        if self._token_ids is None:
+            return Begun(*told, self._tokens)
+        # Those behind the text's end, the first bytes of a character say, were told to nobody: they are made anew.
+        return Begun(*told, self._ids_read, self._token_ids[: self._ids_read], self._prompt_ids)
 
     @property
     def finish_reason(self) -> str | None:
@@ -180,6 +185,8 @@ class Journal:
             if ids and self._token_ids is not None:
                 self._token_ids += ids
                 self._tokens += len(ids)
+                if text:
+                    self._ids_read = len(self._token_ids)
             elif text:
                 self._token_ids = None
                 self._tokens += 1

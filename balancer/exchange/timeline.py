@@ -59,6 +59,12 @@ class Timeline:
         if not self.first_at:
             self.leased_at = now
 
+    def read_again(self, now: float) -> None:
+        """What the backend said meanwhile was not read, so whatever it owes it owes from now on."""
+        self.heard_at = now
+        if not self.pieces:
+            self.asked_at = now
+
     def answers(self, now: float) -> None:
         """Its first piece came."""
         self.answered_at = now
@@ -87,14 +93,15 @@ class Timeline:
     def deadline_passed(self) -> Failure:
         return errors.deadline_passed(self.ends_at - self.began_at)
 
-    def backend_late(
-        self, state: State, backend: str, limits: Limits, now: float, *, stream: bool = True
-    ) -> Failure | None:
+    def backend_late(self, state: State, backend: str, limits: Limits, request: Request, now: float) -> Failure | None:
         """What the backend owes by now and has not given; a whole answer may take as long as the request may."""
-        if state is State.ASKING and stream and now - self.asked_at >= limits.first_token_s:
-            return errors.backend_timeout(backend, "first token", limits.first_token_s)
-        if state is State.STREAMING and now - self.heard_at >= limits.between_tokens_s:
-            return errors.backend_timeout(backend, "further token", limits.between_tokens_s)
+        own = limits.of(request)
+        if state is State.ASKING and request.stream and (waited_s := now - self.asked_at) >= own.first_token_s:
+            impatient = waited_s < limits.first_token_s
+            return errors.backend_timeout(backend, "first token", own.first_token_s, own=impatient)
+        if state is State.STREAMING and (waited_s := now - self.heard_at) >= own.between_tokens_s:
+            impatient = waited_s < limits.between_tokens_s
+            return errors.backend_timeout(backend, "further token", own.between_tokens_s, own=impatient)
         return None
 
     def answered(self, spec: BackendSpec, model: str, cache: str, attempts: int, resumed: int, now: float) -> Outcome:

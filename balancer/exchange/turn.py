@@ -10,6 +10,7 @@ from balancer.errors import Failure
 from balancer.exchange.refusal import nobody
 from balancer.pool.ledger import Lease
 from balancer.request import Request
+from balancer.routing.eligible import possible
 from balancer.routing.policy import RouteNeed
 from balancer.routing.select import NoBackend, NoBackendReason, NoSlot
 from balancer.wire import classic
@@ -72,7 +73,8 @@ class Turn:
     def take(self, ends_at: float, *, again: bool = False) -> None:
         """Lease a slot now, or wait for one. ``again``: it had its turn before, so it waits at the head."""
         hub, request = self._hub, self._request
-        if again or not len(hub.queue):
+        # In a full queue nobody waits for a slot that is free, but whoever needs another model than they may find one.
+        if again or not len(hub.queue) or not hub.queue.has_room(request.prompt_bytes):
             found = self._route()
             if isinstance(found, Lease):
                 self._owner.leased(found)
@@ -105,6 +107,12 @@ class Turn:
         if self._waiter is waiter:
             self._owner.position(waiter.position)
 
+    def others(self, lease: Lease) -> bool:
+        """Whether anybody in the pool could take the request instead of the one who had this lease."""
+        need = self._need(self.excluded | {lease.spec.process})
+        group = self._hub.registry.view.group(need.model, need.endpoint, named=need.named, resume=need.resume)
+        return any(possible(tier, need) for tier in group.tiers)
+
     def give_up(self) -> None:
         """Wait no more."""
         if self._waiter is not None:
@@ -135,11 +143,12 @@ class Turn:
         self._owner.fail(errors.queue_full(len(self._hub.queue), self._hub.retry_after_s()))
 
     def _route(self) -> Lease | NoSlot | NoBackend:
+        return self._hub.route(self._need(self.excluded))
+
+    def _need(self, excluded: frozenset[str]) -> RouteNeed:
         request = self._request
         named = request.model is not None or self._resume
-        bytes_ = request.prompt_bytes
-        need = RouteNeed(self._model, request.endpoint, bytes_, self.excluded, named, self._resume)
-        return self._hub.route(need)
+        return RouteNeed(self._model, request.endpoint, request.prompt_bytes, excluded, named, self._resume)
 
     def _nobody(self, reason: NoBackendReason) -> Failure:
         return nobody(reason, self._model, self._request.endpoint, self._hub.retry_after_s())

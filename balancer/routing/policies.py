@@ -7,10 +7,13 @@ from types import MappingProxyType
 
 from balancer.routing.least_connections import LeastConnections
 from balancer.routing.policy import Policy
+from balancer.routing.power_of_two import PowerOfTwo
+from balancer.routing.priority import Priority
+from balancer.routing.random_choice import RandomChoice
 from balancer.routing.round_robin import RoundRobin
 
 POLICIES: Mapping[str, Callable[[], Policy]] = MappingProxyType(
-    {RoundRobin.name: RoundRobin, LeastConnections.name: LeastConnections}
+    {policy.name: policy for policy in (RoundRobin, LeastConnections, RandomChoice, PowerOfTwo, Priority)}
 )
 
 

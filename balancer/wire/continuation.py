@@ -87,8 +87,11 @@ def continued(
     if not begun.text:
         return endpoint, rest  # nothing was said yet: it can as well be said from the beginning
     if "continue_from" in abilities:
+        if begun.token_ids is not None:
+            rest.setdefault("return_token_ids", "continue")  # for whoever goes on after this one
         return endpoint, {**rest, "continue_from": {"text": begun.text, "token_ids": begun.token_ids or []}}
-    ids = begun.token_ids is not None and begun.prompt_token_ids is not None
+    # Engines hold back text that may begin a stop string, but not its tokens: the ids are then ahead of the text.
+    ids = begun.token_ids is not None and begun.prompt_token_ids is not None and not body.get("stop")
     if ids and "token_ids" in abilities and "completions" in offered:
         assert begun.token_ids is not None and begun.prompt_token_ids is not None
         rest.pop("messages", None)
@@ -154,4 +157,5 @@ class Seam:
 def _says_something(choice: dict[str, Any]) -> bool:
     delta = choice.get("delta")
     text = delta.get("content") if isinstance(delta, dict) else choice.get("text")
-    return bool(text or choice.get("finish_reason") or (isinstance(delta, dict) and any(delta.values())))
+    told = text or choice.get("finish_reason") or choice.get("token_ids")
+    return bool(told or (isinstance(delta, dict) and any(delta.values())))

@@ -788,3 +788,72 @@ def test_the_end_of_an_answer_and_its_text_may_come_in_one_piece() -> None:
     assert sink.outcome is not None
     assert sink.text == ""
     assert len(hall.store) == 0, "an empty answer is not worth keeping"
+
+
+def test_a_failure_that_nobody_else_can_make_good_spends_no_retry() -> None:
+    hall = Hall()
+    hall.join("only", model="lonely")
+    hall.join("a")
+    hall.join("b")
+    for _ in range(3):
+        _, sink = hall.ask(model="lonely")
+        hall.calls[-1].fail(BROKEN)
+        assert sink.code == "backend_failed"
+    assert hall.dispatcher.counts["retries"] == 0
+    _, sink = hall.ask(model="m")
+    hall.calls[-1].fail(BROKEN)
+    assert sink.failure is None and hall.dispatcher.counts["retries"] == 1
+
+
+def test_a_clients_own_impatience_is_held_against_no_backend() -> None:
+    hall = Hall(limits=Limits(first_token_s=5.0))
+    hall.join("a", slots=64)
+    for _ in range(8):
+        _, sink = hall.ask(first_token_s=0.1)
+        hall.pass_time(0.5)
+        assert sink.code == "backend_timeout"
+    assert hall.registry.ledger.gated == 0
+    for _ in range(5):
+        hall.ask()
+    hall.pass_time(6.0)
+    assert hall.registry.ledger.gated == 1
+
+
+def test_comments_before_an_answer_are_a_sign_of_life_and_no_answer() -> None:
+    hall = Hall(limits=Limits(first_token_s=10.0))
+    hall.join("a")
+    hall.join("b")
+    _, sink = hall.ask()
+    hall.calls[0].send(b": ping\n\n")
+    assert not sink.openings and not sink.raw
+    hall.pass_time(9.0)
+    hall.calls[0].send(b": ping\n\n")
+    hall.pass_time(1.0)
+    assert not hall.calls[0].running, "the first token is still owed"
+    hall.calls[1].answer("hello")
+    assert sink.text == "hello" and [opening.backend for opening in sink.openings] == ["b"]
+
+
+def test_a_first_token_that_a_slow_client_kept_from_being_read_is_not_late() -> None:
+    hall = Hall(limits=Limits(first_token_s=5.0))
+    hall.join("a")
+    exchange, sink = hall.ask()
+    assert exchange is not None
+    exchange.pause()
+    hall.pass_time(20.0)
+    exchange.resume()
+    hall.pass_time(4.0)
+    hall.calls[0].answer("x")
+    assert sink.text == "x"
+
+
+def test_a_busy_backend_is_not_asked_again_at_once_whatever_it_says() -> None:
+    hall = Hall()
+    hall.join("a")
+    hall.ask()
+    for _ in range(50):
+        if hall.calls[-1].running:
+            hall.calls[-1].fail(errors.backend_busy("a", 0.001))
+        hall.clock.now += 0.002
+        hall.dispatcher.advance(hall.clock.now)
+    assert len(hall.calls) <= 3

@@ -117,3 +117,12 @@ def test_the_usage_is_found_without_reading_all_of_the_answer() -> None:
     journal = Journal()
     journal.add_whole(whole_body("completions", "id", "m", 0, "x", "stop", Usage(1, 2, 3)))
     assert journal.usage() == (1, 2)
+
+
+def test_tokens_whose_text_has_not_come_are_made_anew() -> None:
+    told = event(b'{"choices":[{"text":"caf","token_ids":[5]}],"prompt_token_ids":[9]}')
+    half_a_character = event(b'{"choices":[{"text":"","token_ids":[6]}]}')
+    begun = journal_of(told, half_a_character).begun()
+    assert begun is not None and (begun.text, begun.token_ids, begun.tokens) == ("caf", [5], 1)
+    begun = journal_of(told, half_a_character, event(b'{"choices":[{"text":"x","token_ids":[7]}]}')).begun()
+    assert begun is not None and (begun.token_ids, begun.tokens) == ([5, 6, 7], 3)

@@ -160,6 +160,7 @@ def test_our_own_engine_is_told_the_tokens_and_gets_the_request_as_it_was() -> N
         "prompt": "hello",
         "max_tokens": 7,
         "continue_from": {"text": "Once upon", "token_ids": [5, 6]},
+        "return_token_ids": "continue",
     }
     hall.calls[1].say(" a time")
     hall.calls[1].send(openai.final_events("completions", "x", "m", 0, "stop", openai.Usage(3, 5, 8)))
@@ -337,3 +338,16 @@ def test_the_request_for_the_rest_is_no_longer_the_bytes_that_came() -> None:
     assert resumption is not None
     request = resumption.request_for(a_spec("b"))
     assert (request.raw, request.body["prompt"]) == (b"", "hellox")
+
+
+def test_token_ids_outlast_more_than_one_change_of_backend() -> None:
+    hall = Hall()
+    for name in "abc":
+        hall.join(name, abilities=ABLE)
+    hall.ask()
+    for text, ids in (("Once", [5]), ("", [6]), (" upon", [7, 8])):
+        choice = {"index": 0, "text": text, "finish_reason": None, "token_ids": ids}
+        hall.calls[-1].send(openai.chunk_event("completions", "cmpl-1", "m", 0, [choice]))
+        if text:
+            hall.calls[-1].fail(BROKEN)
+    assert hall.calls[2].request.body["continue_from"] == {"text": "Once upon", "token_ids": [5, 6, 7, 8]}

@@ -4,6 +4,7 @@ import pytest
 
 from balancer.cache.entry import entry_for
 from balancer.cache.keys import derive
+from balancer.errors import Source
 from balancer.exchange.state import State
 from balancer.exchange.timeline import Limits, Timeline
 from balancer.request import Request
@@ -27,7 +28,7 @@ def a_timeline() -> Timeline:
     ],
 )
 def test_a_backend_is_late_by_the_state_of_the_exchange(state: State, now: float, owes: str | None) -> None:
-    late = a_timeline().backend_late(state, "gpu", LIMITS, now)
+    late = a_timeline().backend_late(state, "gpu", LIMITS, Request("id", "t", "chat", {}, 0), now)
     assert (late.message if late else None) == (
         owes and f"backend gpu gave no {owes} within {10 if owes == 'first token' else 3} s"
     )
@@ -83,3 +84,12 @@ def test_the_pace_is_the_backends_own_or_not_told() -> None:
     assert times.pace() == (1.0, None)
     times.pieces = 1
     assert times.pace() == (None, None)
+
+
+@pytest.mark.parametrize(("state", "now"), [(State.ASKING, 106.0), (State.STREAMING, 106.0)])
+def test_what_is_late_for_the_client_alone_is_not_the_backends_fault(state: State, now: float) -> None:
+    request = Request("id", "t", "chat", {}, 0, first_token_s=4.0, between_tokens_s=1.0)
+    late = a_timeline().backend_late(state, "gpu", LIMITS, request, now)
+    assert late is not None and late.source is Source.CLIENT and late.retryable
+    late = a_timeline().backend_late(state, "gpu", LIMITS, request, 200.0)
+    assert late is not None and late.source is Source.BACKEND

@@ -120,3 +120,33 @@ def test_the_cost_of_a_request_is_its_prompt_and_what_it_may_say() -> None:
     assert tokens_of(hall.request("x" * 400, body={"prompt": "x", "max_tokens": 10})) == 110
     assert tokens_of(hall.request("x" * 400, body={"prompt": "x", "max_tokens": 10**9})) == 100 + 256
     assert tokens_of(hall.request("", body={"prompt": "x", "max_completion_tokens": "many"})) == 256
+
+
+def test_a_queue_full_of_those_who_wait_for_another_model_keeps_nobody_from_a_free_slot() -> None:
+    hall = Hall(queue_size=2)
+    hall.join("busy", slots=1, model="m")
+    hall.join("idle", model="other")
+    waiting = [a_turn(hall, tenant="many") for _ in range(3)]
+    for turn, _ in waiting:
+        turn.take(hall.clock.now + 60.0)
+    turn, owner = a_turn(hall, "other", tenant="one")
+    turn.take(hall.clock.now + 60.0)
+    assert owner.lease is not None and owner.lease.spec.name == "idle"
+    assert [waiter.failure for _, waiter in waiting] == [None] * 3, "nobody was put out for one who need not wait"
+    refused, told = a_turn(hall, tenant="many")
+    refused.take(hall.clock.now + 60.0)
+    assert told.failure is not None and told.failure.code == "queue_full"
+
+
+def test_others_are_those_who_could_take_it_with_or_without_a_slot() -> None:
+    hall = Hall()
+    hall.join("a", slots=1)
+    hall.join("n", model="n")
+    turn, owner = a_turn(hall)
+    turn.take(hall.clock.now + 60.0)
+    assert owner.lease is not None and not turn.others(owner.lease)
+    hall.join("b", slots=1)
+    a_turn(hall)[0].take(hall.clock.now + 60.0)
+    assert turn.others(owner.lease)
+    turn.exclude("b b-1", BROKEN, resume=False)
+    assert not turn.others(owner.lease)

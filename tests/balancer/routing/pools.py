@@ -13,6 +13,8 @@ from balancer.routing.select import NoBackend, NoSlot, Router
 from tests.balancer.pool.specs import a_spec, join_alive
 
 CHAT = RouteNeed("m", "chat")
+BY_CHANCE = ("power-of-two", "random")
+"""Policies whose shares are even in the long run only."""
 
 
 class Pool:

@@ -11,7 +11,7 @@ import pytest
 from balancer.pool.ledger import Lease
 from balancer.routing.policies import POLICIES
 from tests.balancer.pool.specs import READY
-from tests.balancer.routing.pools import Pool
+from tests.balancer.routing.pools import BY_CHANCE, Pool
 
 HEALTHY_S = 0.1 + 20 * 0.02
 """A tenth to the first token, twenty tokens in twenty milliseconds each."""
@@ -92,7 +92,7 @@ def test_one_that_recovers_gets_one_trial_and_then_a_growing_share(policy: str) 
     shares = [world.shares(begin, begin + 5.0)["b2"] for begin in (back + 1.0, back + 26.0, back + 40.0)]
     assert shares[0] <= 10
     assert shares[0] <= shares[1] <= shares[2]
-    assert shares[2] == pytest.approx(25, abs=2)
+    assert shares[2] == pytest.approx(25, abs=15 if policy in BY_CHANCE else 2)
 
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))

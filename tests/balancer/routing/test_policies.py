@@ -6,7 +6,7 @@ from balancer.routing.policies import POLICIES, make_policy
 
 
 def test_the_policies_are_known_by_the_names_operators_write() -> None:
-    assert sorted(POLICIES) == ["least-connections", "round-robin"]
+    assert sorted(POLICIES) == ["least-connections", "power-of-two", "priority", "random", "round-robin"]
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))

@@ -11,9 +11,10 @@ from balancer.pool.ledger import Lease
 from balancer.routing.policies import POLICIES
 from balancer.routing.policy import FEW, RouteNeed
 from balancer.routing.select import NoSlot
-from tests.balancer.routing.pools import Pool
+from tests.balancer.routing.pools import BY_CHANCE, Pool
 
 SIZES = [1, 3, FEW, FEW + 1, 3 * FEW]
+BY_TURNS = sorted(POLICIES.keys() - set(BY_CHANCE))
 
 
 @pytest.fixture(params=sorted(POLICIES))
@@ -31,8 +32,9 @@ def test_every_slot_can_be_leased_and_none_twice(policy: str, size: int) -> None
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_equal_backends_get_equal_shares_to_one_request(policy: str, size: int) -> None:
-    pool = Pool(policy)
+@pytest.mark.parametrize("turns", BY_TURNS)
+def test_equal_backends_get_equal_shares_to_one_request(turns: str, size: int) -> None:
+    pool = Pool(turns)
     pool.add_many(size, slots=1000)
     given = Counter({f"b{number}": 0 for number in range(size)})
     for _ in range(5 * size + 2):
@@ -41,12 +43,23 @@ def test_equal_backends_get_equal_shares_to_one_request(policy: str, size: int) 
 
 
 @pytest.mark.parametrize("size", [4, 3 * FEW])
-def test_shares_follow_the_weights(policy: str, size: int) -> None:
-    pool = Pool(policy)
+@pytest.mark.parametrize("turns", BY_TURNS)
+def test_shares_follow_the_weights(turns: str, size: int) -> None:
+    pool = Pool(turns)
     for number in range(size):
         pool.add(f"b{number}", slots=1000, weight=[0.5, 1.0, 1.5, 3.0][number % 4])
     given = Counter(pool.lease().spec.name for _ in range(12 * size))
     assert [given[f"b{number}"] for number in range(4)] == pytest.approx([4, 8, 12, 24], abs=1)
+
+
+@pytest.mark.parametrize("size", [4, 3 * FEW])
+@pytest.mark.parametrize("idle", [*BY_CHANCE, "round-robin"])
+def test_shares_of_requests_that_end_at_once_follow_the_weights_in_the_long_run(idle: str, size: int) -> None:
+    pool = Pool(idle)
+    for number in range(size):
+        pool.add(f"b{number}", weight=[0.5, 1.0, 1.5, 3.0][number % 4])
+    given = Counter(int(pool.choose()[1:]) % 4 for _ in range(6000))
+    assert [given[rest] for rest in range(4)] == pytest.approx([500, 1000, 1500, 3000], rel=0.15)
 
 
 @pytest.mark.parametrize("size", [2, 3 * FEW])
@@ -66,8 +79,9 @@ def test_a_newcomer_is_chosen_without_being_flooded(policy: str, size: int) -> N
     for _ in range(10 * size):
         pool.choose()
     pool.add("new", slots=1000)
-    given = Counter(pool.choose() for _ in range(4 * (size + 1)))
-    assert 3 <= given["new"] <= 5
+    given = Counter(pool.choose() for _ in range(20 * (size + 1)))
+    spread = 10 if policy in BY_CHANCE else 1
+    assert given["new"] == pytest.approx(20, abs=spread)
 
 
 @pytest.mark.parametrize("size", [2, 3 * FEW])

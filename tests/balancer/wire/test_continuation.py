@@ -96,3 +96,10 @@ def test_whatever_is_said_goes_on_whole_under_the_first_id(texts: list[str], end
     told = [parse_chunk(data) for data in event_data(Seam(BEGUN, summed=False).rewrite(events))]
     assert "".join(chunk_text(chunk.choices[0]) for chunk in told) == "".join(texts)
     assert {(chunk.id, chunk.model, chunk.created) for chunk in told} <= {("cmpl-1", "m", 7)}
+
+
+def test_where_text_may_be_held_back_for_a_stop_string_the_text_counts_and_not_the_tokens() -> None:
+    begun = BEGUN._replace(token_ids=[4, 5, 6], prompt_token_ids=[1])
+    for stop, prompt in ((None, [1, 4, 5, 6]), (["</answer>"], "xOnce upon")):
+        _, body = continued({"prompt": "x", "stop": stop}, "completions", ("token_ids",), ("completions",), begun)
+        assert body["prompt"] == prompt

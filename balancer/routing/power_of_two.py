@@ -1,0 +1,31 @@
+"""Power of two choices: of two drawn by weight, the one with fewer leases for its weight.
+
+Nearly as even as asking who has the least of all, and without its herd: balancers side by side, each with an old
+picture of the others' requests, do not all choose the same backend.
+
+Source: Mitzenmacher, The Power of Two Choices in Randomized Load Balancing (2001).
+"""
+
+from __future__ import annotations
+
+from balancer.pool.ledger import Ledger
+from balancer.pool.view import PoolView
+from balancer.routing.draw import draw, draw_another, ends_of
+from balancer.routing.policy import Candidates, Rng, RouteNeed
+
+
+class PowerOfTwo:
+    """Two draws among equals without load are one draw: then the shares are the weights."""
+
+    name = "power-of-two"
+
+    def choose(
+        self, candidates: Candidates, view: PoolView, ledger: Ledger, need: RouteNeed, now: float, rng: Rng
+    ) -> int:
+        if len(candidates) == 1:
+            return int(candidates[0])
+        ends = ends_of(candidates, ledger)
+        at = draw(ends, rng)
+        first, second = int(candidates[at]), int(candidates[draw_another(ends, at, rng)])
+        in_flight, weights = ledger.in_flight, ledger.weight
+        return first if in_flight[first] * weights[second] <= in_flight[second] * weights[first] else second

@@ -1,0 +1,19 @@
+"""Random: each as likely as its weight, whatever its load. The yardstick that any other policy must beat."""
+
+from __future__ import annotations
+
+from balancer.pool.ledger import Ledger
+from balancer.pool.view import PoolView
+from balancer.routing.draw import draw, ends_of
+from balancer.routing.policy import Candidates, Rng, RouteNeed
+
+
+class RandomChoice:
+    """Remembers nothing, so any number of balancers side by side do as one would."""
+
+    name = "random"
+
+    def choose(
+        self, candidates: Candidates, view: PoolView, ledger: Ledger, need: RouteNeed, now: float, rng: Rng
+    ) -> int:
+        return int(candidates[draw(ends_of(candidates, ledger), rng)])
