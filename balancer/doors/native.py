@@ -252,7 +252,7 @@ class NativeConnection(asyncio.Protocol):
         self._close_if_done()
 
     def _next_unnamed(self) -> None:
-        if self._transport is not None:
+        if self._unnamed:  # unless the connection was refused or lost meanwhile
             self._unnamed_busy = True
             ask, size_bytes = self._unnamed.popleft()
             self._unnamed_bytes -= size_bytes

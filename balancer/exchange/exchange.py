@@ -40,12 +40,13 @@ class Exchange:
     """See the module. Made by `Dispatcher.begin` only."""
 
     __slots__ = (
-        "_call", "_hub", "_lease", "_lookup", "_paused", "_recovery", "_resumption", "_sink", "_turn", "attempts",
-        "backend", "cache_part", "journal", "model", "request", "resumed", "state", "times",
+        "_call", "_hub", "_lease", "_limits", "_lookup", "_paused", "_recovery", "_resumption", "_sink", "_turn",
+        "attempts", "backend", "cache_part", "journal", "model", "request", "resumed", "state", "times",
     )  # fmt: skip
 
     def __init__(self, hub: Dispatcher, request: Request, model: str, sink: Sink, now: float, ends_at: float) -> None:
         self._hub = hub
+        self._limits = hub.limits  # those of now: a reload is for who comes after it
         self._sink = sink
         self.request = request
         self.model = model
@@ -276,7 +277,7 @@ class Exchange:
         if now >= self.times.ends_at:
             self.fail(self.times.deadline_passed())
         elif self._call is not None and not self._paused:
-            late = self.times.backend_late(self.state, self.backend, self._hub.limits, self.request, now)
+            late = self.times.backend_late(self.state, self.backend, self._limits, self.request, now)
             if late is not None:
                 self._give_up(late)
 

@@ -36,8 +36,8 @@ class Journal:
     """The events of one answer."""
 
     __slots__ = (
-        "_finish_reason", "_first", "_ids_read", "_model", "_overflowed", "_plain", "_prompt_ids", "_raw", "_raw_bytes",
-        "_text", "_text_bytes", "_token_ids", "_tokens", "_usage",
+        "_finish_reason", "_first", "_model", "_overflowed", "_plain", "_prompt_ids", "_raw", "_raw_bytes", "_text",
+        "_text_bytes", "_token_ids", "_tokens", "_told", "_usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -47,9 +47,9 @@ class Journal:
         self._text_bytes = 0
         self._first: Chunk | None = None
         self._tokens = 0
+        self._told = 0
+        """How many tokens had come when text last came."""
         self._token_ids: list[int] | None = []
-        self._ids_read = 0
-        """How many of these had come when text last came."""
         self._prompt_ids: list[int] | None = None
         self._finish_reason: str | None = None
         self._model = ""
@@ -93,19 +93,22 @@ class Journal:
         )
 
     def begun(self) -> Begun | None:
-        """What another backend needs to go on with it; ``None`` where that is more than one text, or too much."""
+        """What another backend needs to go on with it; ``None`` where that is more than one text, or too much.
+
+        What follows here is then the other one's.
+        """
         self._compact()
         first = self._first
         if self._overflowed or not self._plain or first is None:
             return None
         text = "".join(self._text)
         told = (first.id, first.model, int(first.created), text)
-        if not text:
-            return Begun(*told, 0)  # tokens that said nothing are nothing to go on with
+        # Tokens behind the text's end, the first bytes of a character say, told nobody anything: they are made anew.
+        self._tokens = self._told
         if self._token_ids is None:
             return Begun(*told, self._tokens)
-        # Those behind the text's end, the first bytes of a character say, were told to nobody: they are made anew.
-        return Begun(*told, self._ids_read, self._token_ids[: self._ids_read], self._prompt_ids)
+        del self._token_ids[self._tokens :]
+        return Begun(*told, self._tokens, [*self._token_ids], self._prompt_ids)
 
     @property
     def finish_reason(self) -> str | None:
@@ -168,7 +171,9 @@ class Journal:
 
     def _read_texts(self, texts: list[str], pieces: list[str]) -> None:
         """What `_read` does, for chunks that are like the last one but for these texts."""
-        self._tokens += sum(map(bool, texts))
+        if count := sum(map(bool, texts)):
+            self._tokens += count
+            self._told = self._tokens
         pieces += texts
 
     def _read(self, chunk: Chunk, pieces: list[str]) -> None:
@@ -182,12 +187,13 @@ class Journal:
             text, ids = chunk_text(choice), choice.token_ids
             self._finish_reason = choice.finish_reason or self._finish_reason
             self._prompt_ids = self._prompt_ids or choice.prompt_token_ids
-            if ids and self._token_ids is not None:
-                self._token_ids += ids
+            if ids:
                 self._tokens += len(ids)
-                if text:
-                    self._ids_read = len(self._token_ids)
+                if self._token_ids is not None:
+                    self._token_ids += ids
             elif text:
-                self._token_ids = None
                 self._tokens += 1
+                self._token_ids = None
+            if text:
+                self._told = self._tokens
             pieces.append(text)

@@ -40,6 +40,8 @@ _BINDING: Final = frozenset({
     "use_beam_search",
 })  # fmt: skip
 """Fields that tie an answer to its beginning: what they promise cannot be kept by whoever sees only the text."""
+COMPLETION_TOKENS: Final = 16
+"""What OpenAI's API, and vLLM, take for a completion's ``max_tokens`` where a request gives none."""
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "min_tokens")
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
@@ -95,6 +97,11 @@ def continued(
     if ids and "token_ids" in abilities and "completions" in offered:
         assert begun.token_ids is not None and begun.prompt_token_ids is not None
         rest.pop("messages", None)
+        given = [rest.pop(name) for name in _LIMITS[:2] if isinstance(rest.get(name), int)]
+        if given or endpoint == "chat":
+            rest["max_tokens"] = min(given, default=None)  # null: all that fits, as in a chat; absent it would be 16
+        else:
+            rest["max_tokens"] = max(1, COMPLETION_TOKENS - begun.tokens)
         return "completions", {**rest, "prompt": [*begun.prompt_token_ids, *begun.token_ids]}
     if endpoint == "completions":
         return endpoint, {**rest, "prompt": body["prompt"] + begun.text}

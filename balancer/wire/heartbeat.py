@@ -23,9 +23,11 @@ KIND_ACK: Final = 2
 MAC_BYTES: Final = 16
 
 _HEAD = struct.Struct("<2sBBQQ")
-_LOAD = struct.Struct("<IIIIIQQfIB")
-_BEAT_MIN_BYTES: Final = _HEAD.size + _LOAD.size + MAC_BYTES
+_BEAT = struct.Struct("<4sQQIIIIIQQfIB")
+_HEAD_MIN_BYTES: Final = _HEAD.size + MAC_BYTES
+_BEAT_MIN_BYTES: Final = _BEAT.size + MAC_BYTES
 _MAGIC: Final = b"LB"
+_BEAT_MARK: Final = _MAGIC + bytes((VERSION, KIND_BEAT))
 _FLAG_READY: Final = 1
 _FLAG_DRAINING: Final = 2
 _U32_MAX: Final = (1 << 32) - 1
@@ -62,7 +64,10 @@ class Head(NamedTuple):
 def seal_beat(key: bytes, lease_id: int, beat: Beat) -> bytes:
     """The datagram of a beat. Values beyond their field's range are clamped, not wrapped."""
     flags = (_FLAG_READY if beat.ready else 0) | (_FLAG_DRAINING if beat.draining else 0)
-    load = _LOAD.pack(
+    content = _BEAT.pack(
+        _BEAT_MARK,
+        lease_id,
+        beat.sequence,
         _u32(beat.running),
         _u32(beat.waiting),
         _u32(beat.slots),
@@ -74,7 +79,7 @@ def seal_beat(key: bytes, lease_id: int, beat: Beat) -> bytes:
         _u32(beat.ms_since_step),
         flags,
     )
-    return _seal(key, _HEAD.pack(_MAGIC, VERSION, KIND_BEAT, lease_id, beat.sequence) + load)
+    return _seal(key, content)
 
 
 def seal_ack(key: bytes, lease_id: int, sequence: int) -> bytes:
@@ -84,7 +89,7 @@ def seal_ack(key: bytes, lease_id: int, sequence: int) -> bytes:
 
 def peek(datagram: bytes) -> Head | None:
     """Kind, lease and sequence of a well-formed datagram; the MAC is not checked."""
-    if not _HEAD.size + MAC_BYTES <= len(datagram) <= DATAGRAM_MAX_BYTES:
+    if not _HEAD_MIN_BYTES <= len(datagram) <= DATAGRAM_MAX_BYTES:
         return None
     magic, version, kind, lease_id, sequence = _HEAD.unpack_from(datagram)
     if magic != _MAGIC or version != VERSION:
@@ -94,14 +99,15 @@ def peek(datagram: bytes) -> Head | None:
 
 def open_beat(key: bytes, datagram: bytes) -> Beat | None:
     """The beat, if the datagram is one and its MAC is right."""
-    head = peek(datagram)
-    if head is None or head.kind != KIND_BEAT or len(datagram) < _BEAT_MIN_BYTES or not _mac_holds(key, datagram):
+    if not _BEAT_MIN_BYTES <= len(datagram) <= DATAGRAM_MAX_BYTES or not _mac_holds(key, datagram):
         return None
-    running, waiting, slots, prefill_running, prefill_waiting, kv_used, kv_total, tokens_per_s, ms, flags = (
-        _LOAD.unpack_from(datagram, _HEAD.size)
+    mark, _, sequence, running, waiting, slots, prefill_running, prefill_waiting, kv_used, kv_total, rate, ms, flags = (
+        _BEAT.unpack_from(datagram)
     )
+    if mark != _BEAT_MARK:
+        return None
     return Beat(
-        head.sequence,
+        sequence,
         running,
         waiting,
         slots,
@@ -109,7 +115,7 @@ def open_beat(key: bytes, datagram: bytes) -> Beat | None:
         prefill_waiting,
         kv_used,
         kv_total,
-        _rate(tokens_per_s),
+        _rate(rate),
         ms,
         bool(flags & _FLAG_READY),
         bool(flags & _FLAG_DRAINING),

@@ -160,8 +160,11 @@ def text_line(head: bytes, text: str) -> bytes:
 
 
 def chunk_line(id: RequestId, chunk: bytes) -> bytes:
-    """An OpenAI chunk that is more than text (tools, logprobs, n > 1); ``chunk`` is its JSON, passed on as it is."""
-    return _head(id) + b'"chunk":' + chunk + b"}\n"
+    """An OpenAI chunk that is more than text (tools, logprobs, n > 1); ``chunk`` is its JSON, passed on as it is.
+
+    An event may carry JSON on several lines; here each would pass for a message, so they become one.
+    """
+    return _head(id) + b'"chunk":' + chunk.replace(b"\n", b" ") + b"}\n"
 
 
 def queued_line(id: RequestId, position: int) -> bytes:

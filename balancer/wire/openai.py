@@ -213,11 +213,13 @@ def without_prompt_ids(events: bytes) -> bytes:
     told = []
     for data in event_data(events):
         if b'"prompt_token_ids"' in data:
-            chunk = msgspec.json.decode(data)
-            for part in (chunk, *chunk.get("choices", ())):
-                part.pop("prompt_token_ids", None)
+            chunk = msgspec.json.decode(data, type=dict[str, Any])
+            choices = chunk.get("choices")
+            for part in (chunk, *(choices if isinstance(choices, list) else ())):
+                if isinstance(part, dict):
+                    part.pop("prompt_token_ids", None)
             data = _encode(chunk)
-        told.append(event(data))
+        told.append(event(data.replace(b"\n", b" ")))  # JSON on several lines of data is one here
     return b"".join(told)
 
 

@@ -50,16 +50,14 @@ class LastHead(Generic[T]):
         self._before, _, self._after = head
         self.read = read
 
-    def digits(self, data: bytes) -> bytes:
-        """The length that ``data`` tells, if it begins with the same head; else nothing."""
+    def match(self, data: bytes) -> tuple[int, int] | None:
+        """If ``data`` begins with the same head: where the body begins, and how long the head says that it is."""
         before = self._before
         if not before or not data.startswith(before):
-            return b""
+            return None
         start = len(before)
         stop = data.find(b"\r", start, start + _DIGITS_MAX + 1)
         digits = data[start:stop] if stop > start else b""
-        return digits if digits.isdigit() and data.startswith(self._after, stop) else b""
-
-    def body_at(self, digits: bytes) -> int:
-        """Where the body begins behind such a head."""
-        return len(self._before) + len(digits) + len(self._after)
+        if not digits.isdigit() or not data.startswith(self._after, stop):
+            return None
+        return stop + len(self._after), int(digits)

@@ -20,7 +20,11 @@ _ABSOLUTE: Final = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 
 @dataclass(slots=True)
 class HttpRequest:
-    """A whole request. Header names are in lower case; of a name that comes twice the last value counts."""
+    """A whole request. Header names are in lower case; of a name that comes twice the last value counts.
+
+    Without Content-Length, which the body tells itself: so requests with the same head share their ``headers``, which
+    nobody changes, and whoever has read them once need not read them again.
+    """
 
     method: str
     path: str
@@ -51,6 +55,8 @@ class RequestDecoder(Decoder):
         self._quiet_bytes = 0
         self._begun = False
         self._version = ""
+        self._length: bytes | None = None
+        """What the head that was parsed last said of the body."""
         self._last: LastHead[tuple[Head, HttpRequest]] = LastHead()
         self._new: Framed | None = None
         """A head that the parser is reading; it is learnt when all went well."""
@@ -82,8 +88,8 @@ class RequestDecoder(Decoder):
             while data:
                 if self._owed_bytes:
                     data = self._body_of_repeated(data)
-                elif not self._begun and (digits := self._last.digits(data)):
-                    data = self._feed_repeated(digits, data)
+                elif not self._begun and (found := self._last.match(data)) is not None:
+                    data = self._feed_repeated(data, *found)
                 else:
                     data = self._feed_until_upgrade(data)
         except RemoteProtocolError as error:
@@ -93,19 +99,22 @@ class RequestDecoder(Decoder):
         done, self._done = self._done, []
         return done
 
-    def _feed_repeated(self, digits: bytes, data: bytes) -> bytes:
+    def _feed_repeated(self, data: bytes, body_at: int, length: int) -> bytes:
         """Take the same head again; the parser does not see it, nor the body behind it."""
         assert self._last.read is not None
-        length = int(digits)
         if length > self._max_body_bytes:
             raise self._too_large().error
         self._head, last = self._last.read
-        headers = {**last.headers, b"content-length": digits}
-        self._repeated = HttpRequest(last.method, last.path, last.query, headers, b"", True, last.version)
+        end = body_at + length
+        request = HttpRequest(last.method, last.path, last.query, last.headers, data[body_at:end], True, last.version)
+        if len(data) >= end:
+            self._done.append(request)
+            return data[end:]
+        self._repeated = request
         self._begun = True
-        self._body = b""
-        self._owed_bytes = length
-        return self._body_of_repeated(data[self._last.body_at(digits) :])
+        self._body = request.body
+        self._owed_bytes = end - len(data)
+        return b""
 
     def _body_of_repeated(self, data: bytes) -> bytes:
         """Take what is owed; what is left belongs to the next request."""
@@ -135,6 +144,8 @@ class RequestDecoder(Decoder):
             asked = self._done.pop()
             head = [asked.method.encode() + b" " + self._head.target + b" HTTP/" + self._version.encode()]
             head += [name + b": " + value for name, value in asked.headers.items() if name != b"upgrade"]
+            if self._length is not None:
+                head.append(b"content-length: " + self._length)
             self._parser = httptools.HttpRequestParser(self)
             return b"\r\n".join(head) + b"\r\n\r\n" + data[upgrade.args[0] :]
         if not self._begun:
@@ -194,6 +205,7 @@ class RequestDecoder(Decoder):
         path, _, query = self._head.target.decode("latin-1").partition("?")
         parser = self._parser
         head, version, body = self._head, self._version, bytes(self._body)
+        self._length = head.headers.pop(b"content-length", None)
         keep_alive = parser.should_keep_alive()
         request = HttpRequest(parser.get_method().decode(), path, query, head.headers, body, keep_alive, version)
         self._done.append(request)

@@ -69,9 +69,9 @@ class ResponseDecoder(Decoder):
 
     def _repeated(self, data: bytes) -> bytes | None:
         """The body of a whole answer with the same head as the last one; the parser need not see it."""
-        if not (digits := self._last.digits(data)):
+        if (found := self._last.match(data)) is None:
             return None
-        start, length = self._last.body_at(digits), int(digits)
+        start, length = found
         if len(data) != start + length or (self._max_body_bytes is not None and length > self._max_body_bytes):
             return None
         assert self._last.read is not None

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from balancer.doors.clients import ClientLimits
+from balancer.doors.native import NativeConnection
 from balancer.wire.limits import IN_FLIGHT_MAX, LINE_MAX_BYTES, PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
 from tests.balancer.doors.lobby import Lobby, Visitor
 from tests.fakes import text_events
@@ -437,3 +438,17 @@ async def test_events_split_and_merged_give_one_text_line_each_time() -> None:
         await lobby.calls(1)
         lobby.hall.calls[0].send(text_events("a", "b", "c"))
         assert await visitor.line() == {"id": 1, "text": "abc"}
+
+
+async def test_a_refused_connection_begins_none_of_the_requests_that_wait() -> None:
+    failures: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    async with a_lobby().open() as lobby:
+        visitor = await lobby.visit({"prompt": "first"}, {"prompt": "second"})
+        await lobby.calls(1)
+        (connection,) = lobby.clients._open
+        assert isinstance(connection, NativeConnection)
+        lobby.hall.calls[0].answer("x")  # the next one is to begin in a moment
+        connection.data_received(b"x" * (LINE_MAX_BYTES + 1))
+        assert b"line_too_long" in await visitor.rest()
+        assert len(lobby.hall.calls) == 1 and not failures

@@ -857,3 +857,16 @@ def test_a_busy_backend_is_not_asked_again_at_once_whatever_it_says() -> None:
         hall.clock.now += 0.002
         hall.dispatcher.advance(hall.clock.now)
     assert len(hall.calls) <= 3
+
+
+def test_a_request_keeps_the_limits_it_began_with() -> None:
+    hall = Hall(limits=Limits(first_token_s=100.0))
+    hall.join("a")
+    _, sink = hall.ask()
+    hall.pass_time(20.0)
+    hall.dispatcher.limits = Limits(first_token_s=10.0)
+    hall.pass_time(1.0)
+    assert sink.endings == 0
+    _, later = hall.ask()
+    hall.pass_time(11.0)
+    assert later.code == "backend_timeout" and sink.endings == 0

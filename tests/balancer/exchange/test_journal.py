@@ -126,3 +126,18 @@ def test_tokens_whose_text_has_not_come_are_made_anew() -> None:
     assert begun is not None and (begun.text, begun.token_ids, begun.tokens) == ("caf", [5], 1)
     begun = journal_of(told, half_a_character, event(b'{"choices":[{"text":"x","token_ids":[7]}]}')).begun()
     assert begun is not None and (begun.token_ids, begun.tokens) == ([5, 6, 7], 3)
+
+
+def test_after_a_break_the_journal_goes_on_where_the_text_ended() -> None:
+    half_a_character = event(b'{"choices":[{"text":"","token_ids":[6]}]}')
+    journal = journal_of(event(b'{"choices":[{"text":"caf","token_ids":[5]}]}'), half_a_character)
+    assert journal.begun() is not None
+    journal.add(half_a_character + event(b'{"choices":[{"text":"x","token_ids":[7]}]}'))
+    begun = journal.begun()
+    assert begun is not None and (begun.token_ids, begun.tokens) == ([5, 6, 7], 3)
+
+
+def test_tokens_are_counted_by_their_ids_even_where_some_told_none() -> None:
+    journal = journal_of(text_events("Once "), event(b'{"choices":[{"text":"upon a","token_ids":[1,2,3]}]}'))
+    begun = journal.begun()
+    assert begun is not None and (begun.token_ids, begun.tokens) == (None, 4)

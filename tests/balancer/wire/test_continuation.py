@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.wire import openai
-from balancer.wire.continuation import Begun, Seam, can_continue, continued, tokens_left
+from balancer.wire.continuation import COMPLETION_TOKENS, Begun, Seam, can_continue, continued, tokens_left
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event, event_data
 
@@ -103,3 +103,23 @@ def test_where_text_may_be_held_back_for_a_stop_string_the_text_counts_and_not_t
     for stop, prompt in ((None, [1, 4, 5, 6]), (["</answer>"], "xOnce upon")):
         _, body = continued({"prompt": "x", "stop": stop}, "completions", ("token_ids",), ("completions",), begun)
         assert body["prompt"] == prompt
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "limits", "left"),
+    [
+        ("chat", {}, None),
+        ("chat", {"max_completion_tokens": 10}, 10),
+        ("chat", {"max_tokens": 20, "max_completion_tokens": 10}, 10),
+        ("completions", {"max_tokens": 10}, 10),
+        ("completions", {}, COMPLETION_TOKENS),
+    ],
+)
+def test_what_goes_on_as_token_ids_keeps_the_limit_of_its_first_endpoint(
+    endpoint: str, limits: dict[str, int], left: int | None
+) -> None:
+    begun = BEGUN._replace(tokens=3, token_ids=[4, 5, 6], prompt_token_ids=[1])
+    asked = {"messages": [{"role": "user", "content": "x"}], "prompt": "x", **limits}
+    found, body = continued(asked, endpoint, ("token_ids",), ("chat", "completions"), begun)
+    assert found == "completions" and "max_completion_tokens" not in body
+    assert body["max_tokens"] == (left if left is None else left - 3)

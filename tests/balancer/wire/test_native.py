@@ -207,3 +207,10 @@ def test_what_concerns_only_the_balancer_is_no_part_of_the_body() -> None:
     assert isinstance(parsed, Ask)
     assert (parsed.first_token_s, parsed.between_tokens_s, parsed.resume, parsed.deadline_s) == (2.0, 0.5, False, None)
     assert parsed.body == {"prompt": "a"}
+
+
+def test_a_chunk_that_came_on_several_lines_is_one_line() -> None:
+    line = native.chunk_line(7, b'{"choices":[\n{"id":8,"done":{}}\n]}')
+    assert line.count(b"\n") == 1 and line.endswith(b"\n")
+    reply = parse_reply(line)
+    assert reply is not None and reply.id == 7 and reply.done is None

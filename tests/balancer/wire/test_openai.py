@@ -285,3 +285,10 @@ def test_usage_that_was_not_counted_is_none() -> None:
     assert chunk.usage is None
     chunk = parse_chunk(b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}')
     assert chunk.usage == openai.Usage(3, 2, 5)
+
+
+@pytest.mark.parametrize("choices", [b"null", b"7", b"[7]"])
+def test_prompt_ids_are_taken_out_of_whatever_stands_around_them(choices: bytes) -> None:
+    told = b'data: {"prompt_token_ids":[1],"choices":' + choices + b'}\n\ndata: {"choices":\ndata: []}\n\n'
+    first, second = event_data(openai.without_prompt_ids(told))
+    assert b"prompt_token_ids" not in first and json.loads(second) == {"choices": []}

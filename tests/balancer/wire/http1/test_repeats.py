@@ -33,8 +33,9 @@ def test_a_head_is_known_again_whatever_its_length() -> None:
     last = known()
     for digits in (b"12", b"0", b"98765", b"007"):
         data = HEAD % digits + b"body"
-        assert last.digits(data) == digits
-        assert data[last.body_at(digits) :] == b"body"
+        found = last.match(data)
+        assert found is not None
+        assert (data[found[0] :], found[1]) == (b"body", int(digits))
     assert last.read == "read"
 
 
@@ -54,11 +55,11 @@ def test_a_head_is_known_again_whatever_its_length() -> None:
     ],
 )
 def test_any_other_difference_makes_it_another_head(data: bytes) -> None:
-    assert known().digits(data) == b""
+    assert known().match(data) is None
 
 
 def test_nothing_is_known_before_something_was_learnt() -> None:
-    assert LastHead[str]().digits(HEAD % b"1") == b""
+    assert LastHead[str]().match(HEAD % b"1") is None
 
 
 @pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", HEAD[:-2] % b"1", HEAD % b"x"])
@@ -90,6 +91,14 @@ def test_requests_that_come_one_by_one_are_read_as_those_that_come_at_once(
     assert outcome(RequestDecoder(), messages) == whole
     in_pieces = [piece for message in messages for piece in pieces(message, places)]
     assert outcome(RequestDecoder(), in_pieces) == whole
+
+
+def test_requests_with_the_same_head_share_what_was_read_of_it() -> None:
+    decoder = RequestDecoder()
+    fed = [decoder.feed(data) for data in (post(b"", b"a"), post(b"", b"bc"), post(b"A: b\r\n", b"d"))]
+    [first], [second], [other] = fed
+    assert first.headers is second.headers
+    assert first.headers is not other.headers
 
 
 def test_a_known_head_lifts_no_bound() -> None:
