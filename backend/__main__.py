@@ -19,7 +19,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("backend", "balancer"):
             raise
-        sys.exit(f"{error.name} is not installed: pip install 'llm-balancer[backend]'")
+        sys.exit(f"{error.name} is not installed: pip install '.[backend]' in a checkout")
 
 
 if __name__ == "__main__":

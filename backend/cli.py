@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 from importlib.metadata import PackageNotFoundError, version
@@ -158,7 +159,9 @@ def main(
     except EngineUnavailable as error:
         raise click.ClickException(error.message) from None
     except OSError as error:
-        raise click.ClickException(f"can't listen on {host}:{port}: {error.strerror or error}") from None
+        taken = error.errno == errno.EADDRINUSE
+        why = "it is taken; choose another PORT" if taken else error.strerror or error
+        raise click.ClickException(f"can't listen on {host}:{port}: {why}") from None
 
 
 def _tell_ready(as_json: bool, ready: app.Ready) -> None:

@@ -11,6 +11,30 @@ import click
 TIMEOUT_S = 5.0
 CHANGE_TIMEOUT_S = 20.0
 """Names may have to be looked up."""
+REASON_MAX = 40
+"""Characters in the table; ``--json`` has all of them."""
+
+
+def admin_option(command: Any) -> Any:
+    """``--admin`` of the commands that talk to a daemon."""
+    return click.option(
+        "--admin",
+        callback=_admin,
+        metavar="HOST:PORT",
+        help="The daemon's admin port.  [default: by its settings, 127.0.0.1:1230]",
+    )(command)
+
+
+def _admin(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    """The address named here, else where the daemon of these settings (flags, environment, file) listens."""
+    if value is not None:
+        return value
+    settings = context.find_root().params
+    host, port = settings["admin_host"], settings["admin_port"]
+    if not port:
+        raise click.UsageError("the daemon picks its admin port itself: --admin HOST:PORT names it")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def ask(admin: str, method: str, path: str, body: Any = None, *, timeout_s: float = TIMEOUT_S) -> Any:
@@ -52,15 +76,17 @@ def status_text(status: dict[str, Any]) -> str:
             f"hits {cache['hits']['exact']} exact and {cache['hits']['semantic']} semantic, {cache['misses']} misses, "
             f"{sum(cache['skips'].values())} skipped, {cache['evictions']} evicted"
         )
-    rows = [("BACKEND", "STATE", "ADDRESS", "IN USE", "BEATS", "HEARD", "MODELS")]
+    told = any(backend.get("reason") for backend in status["backends"])
+    rows = [("BACKEND", "STATE", *(["REASON"] if told else []), "ADDRESS", "IN USE", "BEATS", "HEARD", "MODELS")]
     rows += [
         (
             backend["name"],
             _state(backend),
+            *([_short(backend.get("reason") or "")] if told else []),
             backend["address"],
             f"{backend['in_flight']}/{backend['slots']}",
             str(backend["beats"]),
-            f"{backend['heard_ms_ago'] / 1000:.1f} s ago",
+            f"{heard / 1000:.1f} s ago" if (heard := backend["heard_ms_ago"]) is not None else "never",
             ", ".join(backend["models"]) or "?",
         )
         for backend in status["backends"]
@@ -78,6 +104,10 @@ def _state(backend: dict[str, Any]) -> str:
     left = f" {breaker['until_s']:.0f} s" if breaker.get("until_s") is not None else ""
     words = {"open": f", ejected{left}", "half_open": ", on trial", "ramping": f", eased in{left}"}
     return f"{backend['state']}{words.get(breaker['state'], '')}"
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= REASON_MAX else reason[: REASON_MAX - 1] + "…"
 
 
 def _duration(seconds: float) -> str:

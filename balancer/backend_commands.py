@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 from urllib.parse import quote
 
 import click
 
-
-def _admin_option(command: Any) -> Any:
-    return click.option(
-        "--admin", default="127.0.0.1:1230", metavar="HOST:PORT", help="The daemon's admin port.", show_default=True
-    )(command)
+from balancer.admin_client import admin_option
 
 
 @click.group()
@@ -22,7 +17,7 @@ def backends() -> None:
 
 @backends.command("add")
 @click.argument("upstream", metavar="URL[;slots=N;...]")
-@_admin_option
+@admin_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def add(upstream: str, admin: str, as_json: bool) -> None:
     """Put an OpenAI-compatible server into the pool; written as after --upstream, but without key-env."""
@@ -30,11 +25,13 @@ def add(upstream: str, admin: str, as_json: bool) -> None:
 
     found = ask(admin, "POST", "/backends", {"upstream": upstream}, timeout_s=CHANGE_TIMEOUT_S)
     click.echo(json.dumps(found, indent=2) if as_json else f"{found['backend']} is added {found['kept']}")
+    if found.get("warning"):
+        click.echo(f"warning: {found['warning']}", err=True)
 
 
 @backends.command("remove")
 @click.argument("name")
-@_admin_option
+@admin_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def remove(name: str, admin: str, as_json: bool) -> None:
     """Take the upstream NAME out of the pool; what runs on it finishes first."""

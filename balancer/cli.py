@@ -10,9 +10,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from balancer.admin_client import admin_option
 from balancer.backend_commands import backends
 from balancer.errors import ConfigError
 from balancer.key_commands import key
+from balancer.sources import name_origin, option_name, unread_variables, variables, with_origin
 from balancer.version import installed_version
 
 EXAMPLES = """
@@ -41,9 +43,10 @@ def _load_file(context: click.Context, parameter: click.Parameter, value: Path |
         known = {p.name: p for p in context.command.params if p.name and p.name not in unset}
         try:
             found = read_file(value, known)
+            values = {name: _of_file(known[name], given) for name, given in found.items() if given is not None}
         except ConfigError as error:
-            raise click.UsageError(str(error)) from None
-        context.default_map = {name: _of_file(known[name], given) for name, given in found.items() if given is not None}
+            raise click.UsageError(str(error) if str(value) in str(error) else f"{value}: {error}") from None
+        context.default_map = values
     return value
 
 
@@ -52,7 +55,7 @@ def _of_file(parameter: click.Parameter, given: Any) -> Any:
     if parameter.multiple:
         return given if isinstance(given, list) else [given]
     if isinstance(given, list | dict):
-        raise click.UsageError(f"{(parameter.name or '').replace('_', '-')}: expected one value, not {given!r}")
+        raise ConfigError(f"{option_name(parameter.name or '')}: expected one value, not {given!r}")
     return given
 
 
@@ -64,18 +67,27 @@ _ARGUMENTS = "balancer.arguments"
 
 
 class _Main(click.Group):
-    """Keeps the command line as it was given, to be read again."""
+    """Keeps the command line as it was given, to be read again; its errors say where a wrong value stands."""
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         context.meta[_ARGUMENTS] = list(arguments)
-        return super().parse_args(context, arguments)
+        try:
+            return super().parse_args(context, arguments)
+        except click.BadParameter as error:
+            name_origin(error)
+            raise
 
 
 @click.group(
     cls=_Main,
     invoke_without_command=True,
     epilog=EXAMPLES,
-    context_settings={"auto_envvar_prefix": "LLM_BALANCER", "show_default": True, "max_content_width": 110},
+    context_settings={
+        "auto_envvar_prefix": "LLM_BALANCER",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 110,
+        "show_default": True,
+    },
 )
 @click.option("--config", type=_PATH, callback=_load_file, is_eager=True, help="Read settings from a YAML file.")
 @click.option("--check-config", is_flag=True, help="Check all settings, say so, and exit.")
@@ -90,7 +102,8 @@ class _Main(click.Group):
     "--upstream",
     multiple=True,
     metavar="URL[;slots=N;...]",
-    help="An OpenAI-compatible server that does not register; slots, weight, key-env, model, name, label.KEY.",
+    help="An OpenAI-compatible server that does not register; "
+    "slots, weight, key-env, model, endpoints, name, label.KEY.",
 )
 @click.option("--default-model", default=None, help="Model of requests that name none.  [default: the only one]")
 @click.option("--token-file", type=_PATH, default=None, help="What backends must prove (or LLM_BALANCER_TOKEN).")
@@ -136,15 +149,18 @@ def main(context: click.Context, /, check_config: bool, **options: Any) -> None:
     try:
         from balancer.daemon import run
     except ImportError as error:
-        raise click.ClickException(f"{error.name} is missing: pip install 'llm-balancer[balancer]'") from None
+        raise click.ClickException(f"{error.name} is missing: pip install '.[balancer]' in a checkout") from None
     try:
         config = _config(context, options)
     except ConfigError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(with_origin(context, str(error))) from None
+    remarks = [*unread_variables(os.environ, variables(main)), *config.remarks()]
     if check_config:
+        for remark in remarks:
+            click.echo(f"warning: {remark}", err=True)
         click.echo("the settings are fine")
         return
-    context.exit(run(config, _reread(context.meta[_ARGUMENTS])))
+    context.exit(run(config, _reread(context.meta[_ARGUMENTS]), remarks))
 
 
 def _reread(arguments: list[str]) -> Callable[[], Any]:
@@ -155,7 +171,10 @@ def _reread(arguments: list[str]) -> Callable[[], Any]:
             with main.make_context("llm-balancer", list(arguments)) as context:
                 options = dict(context.params)
                 del options["check_config"]
-                return _config(context, options)
+                try:
+                    return _config(context, options)
+                except ConfigError as error:
+                    raise ConfigError(with_origin(context, str(error))) from None
         except click.ClickException as error:
             raise ConfigError(error.format_message()) from None
 
@@ -184,7 +203,14 @@ def _policy(context: click.Context, options: dict[str, Any]) -> str:
 
 def _config(context: click.Context, options: dict[str, Any]) -> Any:
     """The flags as a checked `balancer.config.Config`."""
-    from balancer.config import Config, parse_networks, read_certificate, read_token, read_upstreams
+    from balancer.config import (
+        Config,
+        check_access_log,
+        parse_networks,
+        read_certificate,
+        read_token,
+        read_upstreams,
+    )
     from balancer.keyfile import read_keys
     from balancer.routing.policies import POLICIES
 
@@ -193,6 +219,7 @@ def _config(context: click.Context, options: dict[str, Any]) -> Any:
     keys = read_keys(path) if (path := options.pop("keys")) is not None else None
     tls = read_certificate(options.pop("tls_cert"), options.pop("tls_key"))
     options["upstream"] = read_upstreams(options["upstream"], os.environ)
+    check_access_log(options["access_log"])
     policy = _policy(context, options)
     for name in ("round_robin", "least_connections", "policy"):
         del options[name]
@@ -205,14 +232,8 @@ def _config(context: click.Context, options: dict[str, Any]) -> Any:
     return Config(policy=policy, token=token, keys=keys, tls=tls, **options)
 
 
-def _admin_option(command: Any) -> Any:
-    return click.option(
-        "--admin", default="127.0.0.1:1230", metavar="HOST:PORT", help="The daemon's admin port.", show_default=True
-    )(command)
-
-
 @main.command()
-@_admin_option
+@admin_option
 @click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
 def status(admin: str, as_json: bool) -> None:
     """Show backends, queue and cache of a running daemon."""
@@ -224,7 +245,7 @@ def status(admin: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("name")
-@_admin_option
+@admin_option
 @click.option("--undo", is_flag=True, help="Take it back in.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def drain(name: str, admin: str, undo: bool, as_json: bool) -> None:
@@ -238,7 +259,7 @@ def drain(name: str, admin: str, undo: bool, as_json: bool) -> None:
 
 
 @main.command()
-@_admin_option
+@admin_option
 @click.option("--tenant", default=None, help="Only this tenant's entries.")
 @click.option("--model", default=None, help="Only this model's entries.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -254,7 +275,7 @@ def purge(admin: str, tenant: str | None, model: str | None, as_json: bool) -> N
 
 
 @main.command()
-@_admin_option
+@admin_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def reload(admin: str, as_json: bool) -> None:
     """Let a running daemon read its settings, keys and certificate again.
@@ -262,9 +283,10 @@ def reload(admin: str, as_json: bool) -> None:
     All or nothing: if anything is wrong, or needs a restart, all stays as it was.
     """
     from balancer.admin_client import CHANGE_TIMEOUT_S, ask
+    from balancer.reload import reload_text
 
     found = ask(admin, "POST", "/reload", timeout_s=CHANGE_TIMEOUT_S)
-    click.echo(_dump(found) if as_json else f"reloaded; changed: {', '.join(found['changed']) or 'nothing'}")
+    click.echo(_dump(found) if as_json else f"reloaded; changed: {reload_text(found) or 'nothing'}")
 
 
 main.add_command(backends)

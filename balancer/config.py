@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -17,6 +18,9 @@ from balancer.doors.addresses import IPNetwork
 from balancer.doors.tls import CertificateError, server_context
 from balancer.errors import ConfigError
 from balancer.upstream.spec import UpstreamSpec, distinct, parse_upstream, with_key
+
+TOKEN_MIN_BYTES: Final = 16
+"""A shorter one is warned of: a proof that was overheard lets it be guessed at leisure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,15 @@ class Config:
             _require(getattr(self, name) > 0, name, "more than 0 seconds")
         distinct(self.upstream)
 
+    def remarks(self) -> list[str]:
+        """What is allowed and still unwise."""
+        if self.token is None or len(self.token) >= TOKEN_MIN_BYTES:
+            return []
+        return [
+            f"the token has {len(self.token)} bytes, which can be guessed by trying; `openssl rand -hex 32 > token`"
+            " makes a good one"
+        ]
+
 
 def _require(holds: bool, name: str, expected: str) -> None:
     if not holds:
@@ -135,6 +148,19 @@ def parse_networks(texts: Iterable[str], name: str) -> tuple[IPNetwork, ...]:
 def read_upstreams(texts: Iterable[str], environment: Mapping[str, str]) -> tuple[UpstreamSpec, ...]:
     """Each ``--upstream``, with its key."""
     return tuple(with_key(parse_upstream(text), environment) for text in texts)
+
+
+def check_access_log(path: str | None) -> None:
+    """Whether the file could be opened or made. Raises `ConfigError`."""
+    if path is None or path == "-":
+        return
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise ConfigError(f"access-log: there is no directory {folder}")
+    if Path(path).is_dir():
+        raise ConfigError(f"access-log: {path} is a directory")
+    if not os.access(path if Path(path).exists() else folder, os.W_OK):
+        raise ConfigError(f"access-log: Permission denied: {path}")
 
 
 def read_token(path: Path | None, environment: Mapping[str, str]) -> bytes | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import os
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from balancer.admission.queue import WaitQueue
 from balancer.cache.keys import KeyRules
 from balancer.cache.store import CacheLimits, CacheStore
 from balancer.config import Config
+from balancer.doors.accepting import accept_faster
 from balancer.doors.addresses import is_loopback
 from balancer.doors.admin import AdminDoor
 from balancer.doors.agents import Agents
@@ -42,6 +44,7 @@ from balancer.errors import ConfigError
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.ports import Upstream
+from balancer.listening import cannot_listen, listen
 from balancer.logs import configure
 from balancer.pool.detector import NATIVE, PROBED
 from balancer.pool.registry import Registry
@@ -64,9 +67,12 @@ GC_THRESHOLDS = (10_000, 20, 100)
 """A request leaves no cycles behind, so there is little to be found, and looking stops everything else."""
 
 
-def run(config: Config, reread: Reread | None = None) -> int:
-    """Run until a signal ends it; the exit status. ``reread`` reads the settings again when a reload is asked for."""
+def run(config: Config, reread: Reread | None = None, remarks: Iterable[str] = ()) -> int:
+    """Run until a signal ends it; the exit status. ``reread`` reads the settings again when a reload is asked for;
+    ``remarks`` are what is odd about them."""
     configure(level=config.log_level, as_json=config.log_json)
+    for remark in remarks:
+        log.warning("%s", remark)
     try:
         return uvloop.run(Daemon(config, reread).serve())
     except (OSError, ConfigError) as error:
@@ -164,11 +170,16 @@ class Daemon:
         if own is not None:
             self._sweeps.append(own.advance)
 
-        server = await loop.create_server(lambda: Sniffer(self._doors), config.host, port, backlog=BACKLOG)
-        admin_server = await loop.create_server(
-            lambda: HttpConnection(clients, admin.answer), config.admin_host, config.admin_port
+        sniffer = functools.partial(Sniffer, self._doors)
+        server = await listen(sniffer, config.host, port, option="port", backlog=BACKLOG)
+        servers = [server, *await accept_faster(server, sniffer, backlog=BACKLOG)]
+        admin_server = await listen(
+            lambda: HttpConnection(clients, admin.answer), config.admin_host, config.admin_port, option="admin-port"
         )
-        heartbeats = await HeartbeatDoor.open(config.host, port, agents)
+        try:
+            heartbeats = await HeartbeatDoor.open(config.host, port, agents)
+        except OSError as error:
+            raise cannot_listen(error, config.host, port, option="port", what="UDP") from None
         tasks.spawn(heartbeats.run(), name="heartbeats")
         if embedder is not None:
             await embedder.start()
@@ -182,7 +193,8 @@ class Daemon:
         self._say_ready(port, admin_server.sockets[0].getsockname()[1])
 
         await self._stop.wait()
-        server.close()
+        for each in servers:
+            each.close()
         await self._drain([dispatcher, *([own.dispatcher] if own is not None else [])], clients)
         heartbeats.close()
         classic.close()

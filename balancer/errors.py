@@ -87,6 +87,10 @@ def unknown_model(model: str, models: Iterable[str]) -> Failure:
     return Failure("model_not_found", message, Source.CLIENT, 404)
 
 
+def unknown_model_yet(model: str, models: Iterable[str], retry_after_s: float) -> Failure:
+    return no_backend(f"no backend offers the model {model!r} yet; there is {_listed(models) or 'none'}", retry_after_s)
+
+
 def wrong_endpoint(model: str, endpoint: str) -> Failure:
     return bad_request(f"no backend offers {endpoint} for {model!r}", "wrong_endpoint")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from balancer.config import Config
 from balancer.errors import ConfigError
@@ -65,6 +66,14 @@ def plan_reload(old: Config, new: Config) -> Changes:
 def option_name(name: str) -> str:
     """How an operator writes the setting of this field."""
     return name.removesuffix("_s").replace("_", "-")
+
+
+def reload_text(done: Mapping[str, Any]) -> str:
+    """What a reload changed, in words; empty for nothing. An upstream that was removed by hand comes back without any
+    setting being another."""
+    upstreams = [f"{', '.join(names)} {what}" for what, names in done.get("backends", {}).items() if names]
+    said = [", ".join(done["changed"]), f"upstreams: {', '.join(upstreams)}" if upstreams else ""]
+    return "; ".join(filter(None, said))
 
 
 def _differ(name: str, old: Config, new: Config) -> bool:

@@ -19,7 +19,7 @@ from balancer.doors.clients import ClientLimits, Clients
 from balancer.errors import ConfigError
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.timeline import Limits
-from balancer.reload import Changes, plan_reload
+from balancer.reload import Changes, plan_reload, reload_text
 from balancer.routing.policies import make_policy
 from balancer.routing.select import Router
 from balancer.upstream.watch import Watch
@@ -73,7 +73,7 @@ class Reloader:
             except ConfigError as error:
                 log.error("reload failed, the old settings stay: %s", error)
                 raise
-        log.info("reloaded: %s", ", ".join(found["changed"]) or "nothing has changed")
+        log.info("reloaded: %s", reload_text(found) or "nothing has changed")
         return found
 
     async def on_signal(self) -> None:

@@ -11,6 +11,7 @@ import click
 
 from balancer.wire.limits import LINE_MAX_BYTES
 from balancer.wire.native import CACHE_CONTROLS
+from client.address import parse_address
 from client.chat import Chat
 from client.oneshot import INTERRUPTED, Options, ask_once, read_prompt
 from client.terminal import Terminal, with_line_editing
@@ -18,7 +19,7 @@ from client.terminal import Terminal, with_line_editing
 EPILOG = """\b
 Examples:
   llm-client                                  chat with 127.0.0.1:1234
-  llm-client 192.0.2.7 1234 --model llama     chat with another balancer
+  llm-client 192.0.2.7:1234 --model llama     chat with another balancer
   llm-client -p "Once upon a time"            one answer, then exit
   echo "Once upon a time" | llm-client        the same from a pipe
   llm-client -p "Hi" --json | jq .cache       the answer as one JSON object
@@ -37,7 +38,7 @@ Exit codes:
     epilog=EPILOG,
 )
 @click.argument("host", default="127.0.0.1")
-@click.argument("port", default=1234, type=click.IntRange(1, 65535))
+@click.argument("port", required=False, type=click.IntRange(1, 65535))
 @click.option("-p", "--prompt", metavar="TEXT", help="Ask this, print the answer and exit. - reads standard input.")
 @click.option(
     "--chat", "force_chat", is_flag=True, help="Chat even if standard input is no terminal: a line, a question."
@@ -60,7 +61,7 @@ Exit codes:
 @click.option("-v", "--verbose", is_flag=True, help="With -p: backend, cache and speed on standard error.")
 def main(
     host: str,
-    port: int,
+    port: int | None,
     prompt: str | None,
     force_chat: bool,
     as_json: bool,
@@ -71,11 +72,15 @@ def main(
     verbose: bool,
     **fields: Any,
 ) -> None:
-    """Ask the models behind the balancer at HOST PORT: a chat at a terminal, one answer in a pipe."""
+    """Ask the models behind the balancer at HOST PORT (or HOST:PORT): a chat at a terminal, one answer in a pipe."""
     if no_cache and cache not in (None, "bypass"):
         raise click.UsageError("--no-cache and --cache say different things")
     if force_chat and (prompt is not None or as_json):
         raise click.UsageError("--chat goes with neither --prompt nor --json")
+    try:
+        host, port = parse_address(host, port)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     options = Options(
         host=host,
         port=port,

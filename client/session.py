@@ -24,6 +24,10 @@ from client.exchange import BUFFER_MAX_BYTES, Exchange
 _REPLY_LINE_MAX_BYTES: Final = 2 * LINE_MAX_BYTES
 """A reply may quote a whole line of ours and more (an embedding, a chunk with logprobs)."""
 
+_HTTP_ANSWERS: Final = (
+    "what answers there speaks only HTTP: is this the admin port? The clients' port is 1234 by default"
+)
+
 
 class Session:
     """The client's side of one native connection."""
@@ -89,6 +93,8 @@ class Session:
         changed: set[Exchange] = set()
         try:
             for line in self._lines.feed(data):
+                if line.startswith(b"HTTP/"):
+                    raise RemoteProtocolError("bad_reply", _HTTP_ANSWERS)
                 reply = parse_reply(line)
                 if reply is not None:
                     changed.update(self._route(reply, now))

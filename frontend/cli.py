@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from typing import Final
@@ -71,7 +72,7 @@ def main(
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
-        raise click.ClickException(f"{error.name} is not installed: pip install 'llm-balancer[web]'") from None
+        raise click.ClickException(f"{error.name} is not installed: pip install '.[web]' in a checkout") from None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     limits = Limits(browsers_max=max_browsers, message_max_bytes=max_message << 10, idle_max_s=idle * 60)
     app = make_app(
@@ -82,7 +83,9 @@ def main(
     try:
         listening = listen(host, port)
     except OSError as error:
-        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        taken = error.errno == errno.EADDRINUSE
+        why = "it is taken; choose another with --port" if taken else error.strerror or error
+        raise click.ClickException(f"cannot listen on {host}:{port}: {why}") from None
     shown = f"[{host}]" if ":" in host else host
     if host not in ("127.0.0.1", "::1", "localhost"):
         logging.warning("whoever reaches %s:%d may ask: the page has no accounts", host, port)

@@ -53,7 +53,7 @@ def main() -> None:
             "requests": lambda: report.table(bench.proxies()),
             "streams": lambda: report.table(bench.streams(held), report.STREAMS),
             "decisions": lambda: report.table(pool.decisions(), report.DECISIONS),
-            "beats": lambda: f"{pool.BEATING} backends that beat once a second take {bench.beats():.1%} of a core.",
+            "beats": lambda: bench.beats(),
         }
         tables = [make() for name, make in parts.items() if not options.part or name in options.part]
     text = report.section(tables, bench.skipped, load)
@@ -116,13 +116,17 @@ class Bench:
             command = [sys.executable, "-m", "scripts.bench.mock_engine", str(port)]
             stack.enter_context(Running(command, self._cpus[-1])).listens(port)
 
-    def beats(self) -> float:
-        """CPU share of a thousand backends that beat."""
+    def beats(self) -> str:
+        """What a thousand backends that beat cost, in a sentence."""
         target = ours("beats", [], "--no-cache")
         assert target.command is not None
         with Running(target.command, self._cpus[0]) as running:
             running.listens(target.port)
-            return uvloop.run(pool.beats(target.port, running.pid))
+            beating, alone = uvloop.run(pool.beats(target.port, running.pid))
+        return (
+            f"{pool.BEATING:,} backends that beat once a second take {beating:.1%} of a core; "
+            f"{alone:.1%} is what the balancer takes without any."
+        )
 
     def _target(self, target: Target, command: Sequence[str]) -> dict[str, Figures]:
         """One target's row; ours has another for native lines."""

@@ -39,6 +39,16 @@ class Agent:
         """Whether at least one balancer knows this backend now."""
         return any(m.registered.is_set() for m in self.memberships)
 
+    async def until_registered(self) -> bool:
+        """Wait until a balancer knows this backend; true."""
+        waiting = [spawn(m.registered.wait(), name=f"registered with {m.balancer}") for m in self.memberships]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        return True
+
     def drain(self) -> None:
         """Ask every balancer for no new work."""
         for membership in self.memberships:

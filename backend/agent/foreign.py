@@ -86,8 +86,9 @@ async def run(settings: Settings, ready: Callable[[Ready], None]) -> None:
     )
     polling = spawn(poller.run(), name="poll engine")
     agent.start()
-    ready(Ready(identity.name, found.engine, settings.engine_url.geturl(), tuple(m.name for m in found.models)))
     try:
+        if await _unless(first, agent.until_registered()):
+            ready(Ready(identity.name, found.engine, settings.engine_url.geturl(), tuple(m.name for m in found.models)))
         await first.wait()
         await _unless(second, _drain(agent, poller, settings.drain_timeout_s))
         await agent.close()

@@ -23,7 +23,10 @@ _HINTS: Final = {
     "address_not_allowed": "; the balancer dials the registered url itself: its host must be the address this agent"
     " comes from, or lie in the balancer's --backends-from",
     "bad_url": "; the balancer must be able to resolve and dial the registered url",
+    "token_required": "; give both the same: --token-file or LLM_BALANCER_TOKEN",
 }
+
+_NO_TOKEN: Final = {"bad_token": "; this agent has no token: --token-file or LLM_BALANCER_TOKEN"}
 
 T = TypeVar("T")
 
@@ -31,8 +34,9 @@ T = TypeVar("T")
 class Refusal(Exception):
     """The balancer will not have us, or not now."""
 
-    def __init__(self, refused: control.Refused) -> None:
-        super().__init__(f"{refused.message} ({refused.code}){_HINTS.get(refused.code, '')}")
+    def __init__(self, refused: control.Refused, *, has_token: bool = True) -> None:
+        hints = _HINTS if has_token else _HINTS | _NO_TOKEN
+        super().__init__(f"{refused.message} ({refused.code}){hints.get(refused.code, '')}")
         self.retry_after_s = refused.retry_after_s
 
 
@@ -75,7 +79,7 @@ class ControlLink:
         nonce = (await self._expect("challenge", control.Challenge)).nonce
         mac = control.proof(token, nonce, register_line).hex() if token else ""
         self.send("prove", control.Prove(mac))
-        lease = await self._expect("lease", control.Lease)
+        lease = await self._expect("lease", control.Lease, has_token=bool(token))
         key = bytes.fromhex(lease.key) if lease.key else control.lease_key(token, nonce, register_line)
         return LeaseKey(lease, key)
 
@@ -102,13 +106,13 @@ class ControlLink:
     def close(self) -> None:
         self._writer.close()
 
-    async def _expect(self, kind: str, fields_type: type[T]) -> T:
+    async def _expect(self, kind: str, fields_type: type[T], *, has_token: bool = True) -> T:
         async with asyncio.timeout(ANSWER_S):
             message = await self.receive()
         if message is None:
             raise RemoteProtocolError("closed", "the balancer closed the connection during registration")
         if message[0] == "refused":
-            raise Refusal(control.parse_fields(message[1], control.Refused))
+            raise Refusal(control.parse_fields(message[1], control.Refused), has_token=has_token)
         if message[0] == "error":
             raise RemoteProtocolError("refused", f"the balancer answered: {message[1]}")
         if message[0] != kind:

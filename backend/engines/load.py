@@ -33,7 +33,7 @@ def load_model(source: str, device: str, threads: int | None) -> LoadedModel:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging as transformers_logging
     except ModuleNotFoundError as error:
-        message = f"a model needs {error.name}, which is not installed: pip install 'llm-balancer[engine]'"
+        message = f"a model needs {error.name}, which is not installed: pip install '.[engine]' in a checkout"
         raise EngineUnavailable(message) from None
     quiet: Any = transformers_logging
     quiet.disable_progress_bar()

@@ -46,7 +46,7 @@ class Exposition:
         try:
             from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
         except ImportError:
-            raise ConfigError("prometheus_client is missing: pip install 'llm-balancer[balancer]'") from None
+            raise ConfigError("prometheus_client is missing: pip install '.[balancer]' in a checkout") from None
         self._registry = CollectorRegistry()
         self._registry.register(Collector(sources))
         ProcessCollector(registry=self._registry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from balancer.errors import Failure, model_required, no_backend, unknown_model
+from balancer.errors import Failure, model_required, no_backend, unknown_model, unknown_model_yet
 
 START_GRACE_S = 10.0
 """After a start agents are still on their way: until then no model is unknown for good."""
@@ -38,7 +38,7 @@ def resolve_model(
     if name in offered:
         return name
     if uptime_s < START_GRACE_S:
-        return no_backend(f"no backend offers {name!r} yet", RETRY_AFTER_S)
+        return unknown_model_yet(name, offered, RETRY_AFTER_S)
     if seen_lately(name):
         return no_backend(f"the backends that offer {name!r} are gone", RETRY_AFTER_S)
     return unknown_model(name, offered)

@@ -5,7 +5,14 @@
 ``entry``     one complete answer
 ``vectors``   the embedded questions of one scope in one matrix, and the nearest of them
 ``verdict``   may the answer to that question be given for this one?
+``learned``   the verdict with a learned score: gates, then a calibrated probability; its file is ``verdict.npz``
+``reading``   what is kept of a text for it, in bytes
+``network``   its score
+``features``  the words of two texts as numbers for the score
+``gates``     differences that no score outvotes
+``lexicon``   the words of one text: by weight, names, quotes and code, relations
 ``signature`` the numbers and negations of a text, which the verdict compares
+``antonyms``  English words of opposite meaning
 ``words``     English words for numbers, units and negations
 ``counters``  what the cache did, for the status page
 ``lru``       entries within bounds, and word of each that leaves

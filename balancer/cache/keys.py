@@ -35,7 +35,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 NEVER_IN_KEY: Final = frozenset(
     {"stream", "stream_options", "metadata", "store", "service_tier", "id", "key", "cache", "deadline_s"}
@@ -48,6 +48,7 @@ NEAR_TEXT_MAX_CHARS: Final = 4096
 KEY_BYTES: Final = 16
 
 _TOKEN_LIMITS: Final = ("max_tokens", "max_completion_tokens")
+_LIMITED: Final = frozenset(_TOKEN_LIMITS)
 _REPLACED: Final = frozenset({"model"})
 _WITH_USER: Final = NEVER_IN_KEY | _REPLACED
 _WITHOUT_USER: Final = _WITH_USER | {"user"}
@@ -90,12 +91,8 @@ class CacheKeys(NamedTuple):
     near_skip: str | None
 
 
-class _Question(NamedTuple):
-    """A body split in two: the last user text and the rest, with a mark of where the text stood."""
-
-    rest: Any
-    place: str
-    text: str | None
+_Question: TypeAlias = tuple[Any, str, str | None]
+"""A body split in two: the rest, a mark of where the last user text stood in it, and that text."""
 
 
 def derive(
@@ -124,17 +121,24 @@ def derive(
     question = _split(rest, endpoint)
     if isinstance(question, str):
         return CacheKeys(tenant, model, None, None, "", None, question, question)
+    rest, place, text = question
     try:
-        base = _hash(encode([epoch, tenant, model, endpoint, question.place, question.rest]))
+        hashed = blake2b(encode([epoch, tenant, model, endpoint, place, rest]), digest_size=KEY_BYTES)
     except (ValueError, TypeError, RecursionError):  # an integer of 5,000 digits, depth 10^5, not JSON at all
         return CacheKeys(tenant, model, None, None, "", None, "unkeyable", "unkeyable")
-    text = question.text
-    exact = _hash(base + b"e" + (text or "").encode("utf-8", "surrogatepass"))
     near_skip = _never_near(body, text, embedder_id, rules)
-    if near_skip is not None:
-        return CacheKeys(tenant, model, exact, None, "", max_tokens, None, near_skip)
-    scope = _hash(base + b"s" + str(embedder_id).encode("utf-8", "surrogatepass"))
-    return CacheKeys(tenant, model, exact, scope, str(text), max_tokens, None, None)
+    scope = _scope(hashed, str(embedder_id)) if near_skip is None else None
+    # JSON says itself where it ends, so what follows cannot pass for a part of it.
+    hashed.update(b"e" + (text or "").encode("utf-8", "surrogatepass"))
+    near_text = text if text is not None and scope is not None else ""
+    return CacheKeys(tenant, model, hashed.digest(), scope, near_text, max_tokens, None, near_skip)
+
+
+def _scope(hashed: blake2b, embedder_id: str) -> bytes:
+    """The scope's key, from what has been hashed of all but the text."""
+    mine = hashed.copy()
+    mine.update(b"s" + embedder_id.encode("utf-8", "surrogatepass"))
+    return mine.digest()
 
 
 def _never_cached(body: dict[str, Any], rules: KeyRules) -> str | None:
@@ -183,6 +187,8 @@ def _never_near(body: dict[str, Any], text: str | None, embedder_id: str | None,
 def _take_token_limit(rest: dict[str, Any]) -> int | None:
     """Take the limits on the answer's length out of ``rest``; what is no limit stays and is part of the key."""
     limit: int | None = None
+    if _LIMITED.isdisjoint(rest):
+        return limit
     for name in _TOKEN_LIMITS:
         if name not in rest:
             continue
@@ -196,14 +202,15 @@ def _take_token_limit(rest: dict[str, Any]) -> int | None:
 
 
 def _split(rest: dict[str, Any], endpoint: str) -> _Question | str:
-    """Part the last user text from all else, or say why the request is not cached."""
+    """Part the last user text from all else, or say why the request is not cached. ``rest`` becomes the question's."""
     prompt, messages = rest.get("prompt"), rest.get("messages")
     if messages is None:
         if not isinstance(prompt, str):
             return "prompt"
         if endpoint != "chat":
-            return _Question({**rest, "prompt": None}, "prompt", prompt)
-        rest = {name: value for name, value in rest.items() if name != "prompt"}
+            rest["prompt"] = None
+            return rest, "prompt", prompt
+        del rest["prompt"]
         messages = [{"role": "user", "content": prompt}]
     elif prompt is not None or not isinstance(messages, list) or not messages:
         return "messages"
@@ -217,7 +224,8 @@ def _split(rest: dict[str, Any], endpoint: str) -> _Question | str:
     place, text = _last_text(last)
     if text is not None:
         messages = [*messages[:-1], {**last, "content": None}]
-    return _Question({**rest, "messages": messages}, place, text)
+    rest["messages"] = messages
+    return rest, place, text
 
 
 def _last_text(message: dict[str, Any]) -> tuple[str, str | None]:
@@ -233,7 +241,3 @@ def _last_text(message: dict[str, Any]) -> tuple[str, str | None]:
 
 def _is_text_part(part: object) -> bool:
     return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
-
-
-def _hash(data: bytes) -> bytes:
-    return blake2b(data, digest_size=KEY_BYTES).digest()

@@ -8,6 +8,7 @@ Entries carry their own expiry: ``TTLCache`` costs 3 to 8 us more a request and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import NamedTuple
 
 from cachetools import LRUCache
@@ -32,36 +33,44 @@ class EntryLRU(LRUCache[bytes, Record]):
     def __init__(
         self, max_entries: int, max_bytes: int, counters: Counters, on_leave: Callable[[bytes, Record], None]
     ) -> None:
-        super().__init__(max_bytes, getsizeof=lambda record: record.size_bytes)
+        super().__init__(max_bytes, getsizeof=attrgetter("size_bytes"))
         self._max_entries = max_entries
         self._counters = counters
         self._on_leave = on_leave
+        self._records: dict[bytes, Record] = {}
+        """The same once more, to be looked at without a word to the order: the way through the base is five calls."""
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._records
+
+    def __len__(self) -> int:
+        return len(self._records)
 
     def peek(self, key: bytes) -> Record | None:
         """The record, without making it the most recently used one."""
-        return super(LRUCache, self).__getitem__(key) if key in self else None
+        return self._records.get(key)
 
     def touch(self, key: bytes) -> None:
         """Make a record the most recently used one: the last to leave."""
-        self.get(key)
+        self[key]
 
     def amend(self, key: bytes, record: Record) -> None:
         """Replace a record by one no larger, without making it the most recently used one."""
         super(LRUCache, self).__setitem__(key, record)
+        self._records[key] = record
 
     def __setitem__(self, key: bytes, record: Record) -> None:
         """Add or replace; the least recently used leave for it. :class:`ValueError` if it is larger than all room."""
-        if key in self:
+        if key in self._records:
             self.touch(key)  # so that it stays while others make room for it
-        elif len(self) >= self._max_entries:
+        elif len(self._records) >= self._max_entries:
             self.popitem()
         super().__setitem__(key, record)
+        self._records[key] = record
 
     def __delitem__(self, key: bytes) -> None:
-        record = self.peek(key)
         super().__delitem__(key)
-        if record is not None:
-            self._on_leave(key, record)
+        self._on_leave(key, self._records.pop(key))
 
     def popitem(self) -> tuple[bytes, Record]:
         """Evict the least recently used record."""

@@ -52,7 +52,8 @@ def _numbers(tokens: list[str]) -> tuple[str, ...]:
             at += 2
         elif _starts_number(token):
             number, after = _number(tokens, at)
-            found.append(_code_letters(tokens, at) + number)
+            if token != "one" or number != "1":  # "how can one learn", "the best one"
+                found.append(_code_letters(tokens, at) + number)
             at = after
         else:
             if (symbol := _operator(tokens, at)) is not None:

@@ -83,9 +83,10 @@ class CacheStore:
         """The entry of an equal request, if there is one that still holds and fits the token limit."""
         if keys.exact is None:
             return None
-        record = self._entries.get(keys.exact)
+        record = self._entries.peek(keys.exact)
         if record is None or self._dropped_if_expired(keys.exact, record, now):
             return None
+        self._entries.touch(keys.exact)
         if not record.entry.fits(keys.max_tokens):
             return None
         self.counters.hits_exact += 1

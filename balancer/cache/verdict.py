@@ -20,7 +20,10 @@ class Verdict(NamedTuple):
 
     serve: bool
     reason: str
-    """``allowed``, ``similarity``, ``numbers`` or ``negation``."""
+    """``allowed``, or what speaks against it: ``similarity``, ``numbers``, ``negation``, or one of those of
+    :mod:`balancer.cache.gates`, or ``probability``."""
+    probability: float | None = None
+    """That the answer is right, where a learned verdict judged."""
 
 
 def judge(question: str, candidate: str, similarity: float, threshold: float = THRESHOLD) -> Verdict:

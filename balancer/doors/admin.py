@@ -22,6 +22,7 @@ from balancer.doors.clients import Clients
 from balancer.doors.health import Health
 from balancer.doors.http import Answer, HttpConnection, Pending, error_answer
 from balancer.exchange.dispatcher import Dispatcher
+from balancer.pool.backend import State
 from balancer.pool.member import Member
 from balancer.wire.http1 import HttpRequest
 
@@ -87,6 +88,7 @@ class AdminDoor:
             "backends": [
                 {
                     **_backend(member, now),
+                    "reason": _why_not_alive(member, self._changes.trouble(member.spec.name)),
                     "in_flight": ledger.in_flight[member.index],
                     "breaker": dispatcher.registry.breaker.state_of(member.index, now)._asdict(),
                 }
@@ -135,10 +137,23 @@ def _backend(member: Member, now: float) -> dict[str, Any]:
         "labels": dict(spec.labels),
         "lease": member.lease_id,
         "beats": member.beats,
-        "heard_ms_ago": round((now - member.heard_at) * 1000),
+        "heard_ms_ago": round((now - member.heard_at) * 1000) if member.beats else None,
         "registered_s_ago": round(now - member.registered_at, 1),
         "load": load._asdict() if load is not None else None,
     }
+
+
+def _why_not_alive(member: Member, trouble: str | None) -> str | None:
+    """What an operator should know of one that is not alive; ``trouble`` is how its last probe failed."""
+    match member.state:
+        case State.ALIVE:
+            return None
+        case State.DRAINING:
+            return trouble
+        case State.JOINING:
+            return trouble or ("not ready" if member.beats else "not heard yet")
+        case _:
+            return trouble or "silent"
 
 
 def _is_address(host: bytes) -> bool:

@@ -47,7 +47,13 @@ class Changes:
             await self._watch.add(upstream)
         except ConfigError as error:
             return error_answer(409, str(error), "not_added")
-        return _json({"backend": upstream.name, "slots": upstream.slots, "kept": _NOTE})
+        doubled = self._watch.doubled(upstream.name)
+        warning = {"warning": doubled} if doubled is not None else {}
+        return _json({"backend": upstream.name, "slots": upstream.slots, "kept": _NOTE, **warning})
+
+    def trouble(self, name: str) -> str | None:
+        """How the last probe of this backend failed, if it is an upstream and it did."""
+        return self._watch.trouble(name)
 
     def remove(self, name: str) -> Answer:
         """No new work for it; it leaves when what runs there has ended."""
@@ -59,7 +65,7 @@ class Changes:
                 return error_answer(404, f"there is no backend {name!r}", "no_such_backend")
             if member.spec.kind == "upstream":
                 return error_answer(409, f"backend {name!r} is being removed: its last requests finish", "leaving")
-            message = f"backend {name!r} has registered itself and would come back: drain it instead (POST /drain/NAME)"
+            message = f"backend {name!r} has registered itself and would come back: `llm-balancer drain {name}`"
             return error_answer(409, message, "registered_backend")
         return _json({"backend": name, "running": running, "removed": running == 0, "kept": _NOTE})
 

@@ -8,26 +8,26 @@ import logging
 import asyncio_dgram
 
 from balancer.doors.agents import Agents
+from balancer.doors.datagrams import bind
 
 log = logging.getLogger("balancer.heartbeats")
 
 
 class HeartbeatDoor:
-    """Reads beats as fast as they come: the library's receive queue has no bound of its own."""
+    """Reads all that is there before the loop turns: so the library's receive queue, which has no bound of its own,
+    never holds more than the transport reads at once."""
 
-    def __init__(self, stream: asyncio_dgram.DatagramServer, agents: Agents) -> None:
+    def __init__(
+        self, stream: asyncio_dgram.DatagramServer, transport: asyncio.DatagramTransport, agents: Agents
+    ) -> None:
         self._stream = stream
+        self._transport = transport
         self._agents = agents
 
     @classmethod
     async def open(cls, host: str, port: int, agents: Agents) -> HeartbeatDoor:
         """Bind; raises `OSError` if the port is taken."""
-        try:
-            return cls(await asyncio_dgram.bind((host, port)), agents)
-        except OSError as error:
-            cause = error.__cause__ or error  # uvloop keeps the reason there
-            reason = getattr(cause, "strerror", None) or cause
-            raise OSError(f"cannot listen for heartbeats on {host}:{port} (UDP): {reason}") from None
+        return cls(*await bind(host, port), agents)
 
     async def run(self) -> None:
         """Serve until the socket is closed."""
@@ -36,7 +36,7 @@ class HeartbeatDoor:
                 datagram, peer = await self._stream.recv()
             except asyncio_dgram.TransportClosed:
                 return
-            except OSError as error:  # what an earlier acknowledgement met: a port that is closed by now
+            except OSError as error:  # what an earlier acknowledgement met: an address that is not there, and such
                 log.debug("heartbeats: %s", error)
                 continue
             try:
@@ -44,12 +44,8 @@ class HeartbeatDoor:
             except Exception:
                 log.exception("a beat")  # whatever it was, the beats of all the others must still be heard
                 continue
-            if acknowledgement is None:
-                continue
-            try:
-                await self._stream.send(acknowledgement, peer)
-            except (OSError, asyncio_dgram.TransportClosed) as error:
-                log.debug("acknowledgement to %s: %s", peer, error)
+            if acknowledgement is not None:
+                self._transport.sendto(acknowledgement, peer)  # which, unlike the stream's send, waits for nothing
 
     def close(self) -> None:
         self._stream.close()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
 
+from balancer.admission.keys import KeyTable
 from balancer.doors.asking import make_passed, make_request
 from balancer.doors.clients import Clients
 from balancer.doors.health import PATHS, Health
@@ -14,6 +15,7 @@ from balancer.doors.options import Options, options_in
 from balancer.doors.passed_answer import PassedAnswer
 from balancer.errors import Failure
 from balancer.exchange.dispatcher import Dispatcher
+from balancer.exchange.timeline import Limits
 from balancer.request import Request
 from balancer.wire import openai
 from balancer.wire.embeddings import texts_in
@@ -32,6 +34,17 @@ _KEPT_RESPONSES: Final = openai.ENDPOINT_PATHS["responses"] + "/"
 _SHOWN_PATH_MAX: Final = 200
 
 
+class _Read(NamedTuple):
+    """What a head says, read once for all requests of a connection that have the same; and by which rules."""
+
+    headers: dict[bytes, bytes]
+    keys: KeyTable | None
+    limits: Limits
+    tenant: str
+    endpoint: str
+    options: Options
+
+
 class OpenAIDoor:
     """What the public port answers over HTTP. ``own``: the embedder of the cache, where there is one."""
 
@@ -42,6 +55,14 @@ class OpenAIDoor:
 
     def answer(self, request: HttpRequest, connection: HttpConnection) -> Answer | Pending | None:
         """One request: its answer, or who is making it."""
+        read = connection.read
+        if (
+            isinstance(read, _Read)
+            and read.headers is request.headers
+            and read.keys is self._clients.keys
+            and read.limits is self._clients.dispatcher.limits
+        ):
+            return self._ask(request, read, connection)
         path = request.path if not request.path.endswith("/") else request.path.rstrip("/") or "/"
         tenant = self._tenant_of(request, connection) if path not in PATHS else ""
         if isinstance(tenant, Failure):
@@ -50,7 +71,13 @@ class OpenAIDoor:
         if endpoint is not None:
             if request.method != "POST":
                 return error_answer(405, f"{path} takes POST", "method_not_allowed", (("allow", "POST"),))
-            return self._ask(request, endpoint, tenant, connection)
+            limits = self._clients.dispatcher.limits
+            options = options_in(request.headers, limits)
+            if isinstance(options, Failure):
+                return _error(options)
+            read = _Read(request.headers, self._clients.keys, limits, tenant, endpoint, options)
+            connection.read = read
+            return self._ask(request, read, connection)
         if path.startswith(_KEPT_RESPONSES):
             message = "a response is kept by the one backend that made it, and which one that was is not known here"
             return error_answer(501, message, "not_implemented")
@@ -65,9 +92,8 @@ class OpenAIDoor:
         given = request.headers.get(b"authorization")
         return self._clients.authenticate(connection.peer, bearer_key(given) if given is not None else None)
 
-    def _ask(
-        self, http: HttpRequest, endpoint: str, tenant: str, connection: HttpConnection
-    ) -> Answer | Pending | None:
+    def _ask(self, http: HttpRequest, read: _Read, connection: HttpConnection) -> Answer | Pending | None:
+        endpoint = read.endpoint
         try:
             body = decode_object(http.body)
         except RemoteProtocolError as error:
@@ -78,16 +104,12 @@ class OpenAIDoor:
         stream = body.get("stream")
         if stream is not None and not isinstance(stream, bool):
             return error_answer(400, "'stream' must be true or false", "invalid_stream")
-        dispatcher = self._clients.dispatcher
-        options = options_in(http.headers, dispatcher.limits)
-        if isinstance(options, Failure):
-            return _error(options)
-        request = _request(body, endpoint, connection.request_id, tenant, options, bool(stream), http.body)
+        request = _request(body, endpoint, connection.request_id, read.tenant, read.options, bool(stream), http.body)
         if isinstance(request, Failure):
             return _error(request)
         if endpoint == "embeddings" and (own := self._own_for(request)) is not None:
             return self._embed(own, request, connection)
-        return _begin(dispatcher, request, connection)
+        return _begin(self._clients.dispatcher, request, connection)
 
     # --- embeddings
 

@@ -8,6 +8,7 @@ proxies between would think it dead; from there on an error is an event, never a
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Final
 
 from balancer import errors
@@ -26,7 +27,9 @@ RETRY_AFTER_MAX_S: Final = 120
 _NO_RETRY: Final = ("x-should-retry", "false")
 """OpenAI's own clients ask again after any 5xx, unless told that it would not help."""
 _PING: Final = b": ping\n\n"
-_STREAM_HEADERS: Final = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
+_STREAM_FIELDS: Final = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
+_WHOLE_FIELDS: Final = b"content-type: application/json\r\n"
+_OPENINGS_KNOWN_MAX: Final = 1024
 
 
 class OpenAIAnswer:
@@ -105,7 +108,7 @@ class OpenAIAnswer:
             if body is None:
                 self.failed(errors.backend_failed(outcome.backend, "an answer too long to be gathered"))
             else:
-                self._connection.respond_with("".join([f"{name}: {value}\r\n" for name, value in self._facts()]), body)
+                self._connection.respond_with(_WHOLE_FIELDS + fields_of(self._opening), body)
 
     def failed(self, failure: Failure) -> None:
         self.exchange = None
@@ -113,7 +116,7 @@ class OpenAIAnswer:
             self._finish(self._error_event(failure))
             return
         body = openai.error_body(failure.message, failure.type, failure.code)
-        headers = list(self._facts())
+        headers = list(facts_of(self._opening))
         if failure.retry_after_s is not None:
             headers.append(("retry-after", str(max(1, min(math.ceil(failure.retry_after_s), RETRY_AFTER_MAX_S)))))
         elif failure.status >= 500:
@@ -154,7 +157,7 @@ class OpenAIAnswer:
     # --- what is said
 
     def _head(self) -> bytes:
-        return self._connection.stream_head((*_STREAM_HEADERS, *self._facts()))
+        return self._connection.stream_head(_STREAM_FIELDS + fields_of(self._opening))
 
     def _finish(self, last_event: bytes) -> None:
         """End a stream whose head is out: with this event, what the headers could not say, and the end's mark."""
@@ -163,16 +166,6 @@ class OpenAIAnswer:
         end = http1.LAST_CHUNK if self._frame is http1.chunk else b""
         self._connection.write(self._frame(last_event + comment) + end)
         self._connection.over()
-
-    def _facts(self) -> tuple[tuple[str, str], ...]:
-        opening = self._opening
-        if opening is None:
-            return ()
-        return (
-            ("x-balancer-backend", opening.backend),
-            ("x-balancer-cache", cache_header(opening)),
-            ("x-balancer-attempts", str(opening.attempts)),
-        )
 
     def _comment(self) -> bytes:
         """Who answered, if anybody has begun to."""
@@ -193,6 +186,23 @@ class OpenAIAnswer:
         endpoint = self._request.endpoint
         answer_id = openai.answer_id(endpoint, self._request.id)
         return whole_body(endpoint, answer_id, outcome.model, self._created, answer.text, answer.finish_reason, usage)
+
+
+def facts_of(opening: Opening | None) -> tuple[tuple[str, str], ...]:
+    """Who answers, as header fields; of nobody none."""
+    if opening is None:
+        return ()
+    return (
+        ("x-balancer-backend", opening.backend),
+        ("x-balancer-cache", cache_header(opening)),
+        ("x-balancer-attempts", str(opening.attempts)),
+    )
+
+
+@lru_cache(_OPENINGS_KNOWN_MAX)
+def fields_of(opening: Opening | None) -> bytes:
+    """The same as lines of a head; most answers have those of an earlier one."""
+    return "".join([f"{name}: {value}\r\n" for name, value in facts_of(opening)]).encode("latin-1", "replace")
 
 
 def cache_header(opening: Opening) -> str:

@@ -104,8 +104,12 @@ class Turn:
             return
         self._owner.waits()
         hub.queue.pump()
-        if self._waiter is waiter:
+        if self._waits_as(waiter):
             self._owner.position(waiter.position)
+
+    def _waits_as(self, waiter: Waiter) -> bool:
+        """Whether it still does: the queue may have served it."""
+        return self._waiter is waiter
 
     def others(self, lease: Lease) -> bool:
         """Whether anybody in the pool could take the request instead of the one who had this lease."""

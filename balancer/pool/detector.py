@@ -120,6 +120,8 @@ class Detector:
         self._heard_at = now
         self._failures = 0
         self._ready = ready
+        if ready and self.state is State.ALIVE and not self._agent_drains and not self._operator_drains:
+            return  # as with nearly every beat
         self._feed(Event.READY if ready else Event.UNREADY)
         self._keep_draining()
 

@@ -216,16 +216,18 @@ class Registry:
         return min(times, default=math.inf)
 
     def _hear(self, member: Member, load: Load | None, now: float) -> tuple[Transition, ...]:
-        old = member.state
+        detector = member.detector
+        old = detector.state
         member.beats += 1
         if load is None:
-            member.detector.hear(True, now)
+            detector.hear(True, now)
         else:
             member.load = load
-            member.detector.agent_drains(load.draining)
-            member.detector.hear(load.is_ready, now)
+            detector.agent_drains(load.draining)
+            detector.hear(load.is_ready, now)
             self.ledger.record(member.index, load)
-        return self._moved(member, old, _reason(old, member.state), now)
+        new = detector.state
+        return () if new is old else self._moved(member, old, _reason(old, new), now)
 
     def _moved(self, member: Member, old: State, reason: Reason, now: float) -> tuple[Transition, ...]:
         new = member.state

@@ -7,12 +7,13 @@ numpy array when they are many.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from balancer.pool.ledger import Ledger
+from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
 
 FEW = 24
@@ -20,6 +21,10 @@ FEW = 24
 
 Candidates: TypeAlias = list[int] | npt.NDArray[np.intp]
 """At least one index, in the pool's order; a list up to FEW, an array above."""
+
+
+BYTES_A_TOKEN = 4
+"""Of English text. Speeds are learned in the same unit, so where it is wrong it is wrong on both sides."""
 
 
 class Rng(Protocol):
@@ -43,6 +48,15 @@ class RouteNeed(NamedTuple):
     """The client named the model; else it is the default, and a backend that cannot name its model will do."""
     resume: bool = False
     """An answer that another backend began is to be continued: only who can go on from a text will do."""
+    session: str = ""
+    """What the requests of one conversation or user have in common; empty if nothing is known."""
+    blocks: Sequence[int] = ()
+    """The prompt's chained block hashes (`blocks.py`), for a policy that `wants_blocks`."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """An estimate."""
+        return self.prompt_bytes // BYTES_A_TOKEN
 
 
 class Policy(Protocol):
@@ -57,4 +71,33 @@ class Policy(Protocol):
         self, candidates: Candidates, view: PoolView, ledger: Ledger, need: RouteNeed, now: float, rng: Rng
     ) -> int:
         """The index of the backend to lease."""
+        ...
+
+
+@runtime_checkable
+class AttentivePolicy(Policy, Protocol):
+    """One that learns from what becomes of its choices. Each lease that `leased` tells of, `ended` tells of, once.
+
+    After a change of policies it hears of the end of leases that it did not choose.
+    """
+
+    @property
+    def wants_blocks(self) -> bool:
+        """Whether `RouteNeed.blocks` is worth its price."""
+        ...
+
+    def leased(self, lease: Lease, ledger: Ledger, need: RouteNeed, now: float) -> None:
+        """What was chosen is leased, and will be asked now."""
+        ...
+
+    def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        """The backend began to answer: its prefill is done."""
+        ...
+
+    def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        """The lease is about to be released, or was a moment ago, whatever became of the request."""
+        ...
+
+    def beat(self, index: int, ledger: Ledger, now: float) -> None:
+        """A beat of this backend was recorded in the ledger."""
         ...

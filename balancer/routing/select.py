@@ -15,7 +15,7 @@ from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import Group, PoolView
 from balancer.routing.eligible import anyone_may, eligible, possible
 from balancer.routing.panic import is_panic, only_ejected
-from balancer.routing.policy import Policy, Rng, RouteNeed
+from balancer.routing.policy import AttentivePolicy, Policy, Rng, RouteNeed
 
 
 class NoBackendReason(enum.StrEnum):
@@ -48,11 +48,26 @@ class NoBackend:
 
 
 class Router:
-    """Routes by one policy."""
+    """Routes by one policy, and tells it what became of its choices."""
 
     def __init__(self, policy: Policy, rng: Rng) -> None:
-        self.policy = policy
         self._rng = rng
+        self.policy = policy
+
+    @property
+    def policy(self) -> Policy:
+        """It may be changed at any time; what the old one was told of, the new one may hear the end of."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._policy = policy
+        self._attentive = policy if isinstance(policy, AttentivePolicy) else None
+
+    @property
+    def wants_blocks(self) -> bool:
+        """Whether `RouteNeed.blocks` should be filled."""
+        return self._attentive is not None and self._attentive.wants_blocks
 
     def route(self, view: PoolView, ledger: Ledger, need: RouteNeed, now: float) -> Lease | NoSlot | NoBackend:
         """A lease on the chosen backend, or why there is none."""
@@ -69,8 +84,26 @@ class Router:
         for tier in group.tiers:
             candidates = eligible(tier, ledger, need, now, gated)
             if len(candidates):
-                return ledger.lease(self.policy.choose(candidates, view, ledger, need, now, self._rng))
+                lease = ledger.lease(self._policy.choose(candidates, view, ledger, need, now, self._rng))
+                if self._attentive is not None:
+                    self._attentive.leased(lease, ledger, need, now)
+                return lease
         return None
+
+    def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        """The backend of this lease began to answer."""
+        if self._attentive is not None:
+            self._attentive.first_token(lease, ledger, now)
+
+    def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        """This lease is released; to be called once for every lease that `route` gave."""
+        if self._attentive is not None:
+            self._attentive.ended(lease, ledger, now)
+
+    def beat(self, index: int, ledger: Ledger, now: float) -> None:
+        """The ledger holds a new report of this backend."""
+        if self._attentive is not None:
+            self._attentive.beat(index, ledger, now)
 
 
 def _why_not(

@@ -43,6 +43,8 @@ class Prober:
     ) -> None:
         self.spec = spec
         """Where and as whom to ask; may be replaced by one of another key."""
+        self.trouble: str | None = None
+        """How the last probe failed; ``None`` if it did not."""
         self._pool = pool
         self._listed = listed
         self._verdict = verdict
@@ -52,20 +54,19 @@ class Prober:
 
     async def run(self) -> None:
         """Probe for ever."""
-        complained = False
         while True:
             began = asyncio.get_running_loop().time()
             try:
                 await self._probe(began)
                 load = await self._load()
             except (FetchError, TimeoutError, ValueError) as error:
-                if not complained:
-                    log.warning("upstream %s: %s", self.spec.name, error or "no answer in time")
-                complained = True
+                if self.trouble is None:
+                    log.warning("upstream %s: %s", self.spec.name, str(error) or "no answer in time")
+                self.trouble = str(error) or "no answer in time"
                 self._start_anew()
                 self._verdict(False, None)
             else:
-                complained = False
+                self.trouble = None
                 self._verdict(True, load)
             spent = asyncio.get_running_loop().time() - began
             interval_s = MODELS_INTERVAL_S if self.spec.tls else PROBE_INTERVAL_S  # a provider only for its models

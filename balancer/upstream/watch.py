@@ -83,6 +83,23 @@ class Watch:
         self.advance(now)
         return running
 
+    def trouble(self, name: str) -> str | None:
+        """How the last probe of this upstream failed; ``None`` where it did not, or there is no such upstream."""
+        watched = self._watched.get(name) or self._leaving.get(name)
+        return watched.trouble if watched is not None else None
+
+    def doubled(self, name: str) -> str | None:
+        """A warning if another backend is at this one's address, with the same key: its slots would count twice."""
+        found = self._registry.named(name)
+        if found is None:
+            return None
+        place = (found.spec.address, found.spec.path_prefix, found.spec.authorization)
+        for member in self._registry.members():
+            spec = member.spec
+            if spec.name != name and (spec.address, spec.path_prefix, spec.authorization) == place:
+                return f"{name!r} and {spec.name!r} are both at {spec.host}:{spec.port}: its slots count twice"
+        return None
+
     # --- settings
 
     def plan(self, wanted: Sequence[UpstreamSpec]) -> UpstreamChanges:
@@ -127,6 +144,8 @@ class Watch:
         watched = Watched(self, upstream, backend, instance=f"{upstream.url} {self._started}")
         self._watched[upstream.name] = watched
         watched.start()
+        if (warning := self.doubled(upstream.name)) is not None:
+            log.warning("upstream: %s", warning)
 
     # --- what is watched
 

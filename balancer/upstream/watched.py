@@ -48,6 +48,11 @@ class Watched:
         if self._task is not None:
             self._task.cancel()
 
+    @property
+    def trouble(self) -> str | None:
+        """How its last probe failed."""
+        return self._prober.trouble
+
     def change(self, upstream: UpstreamSpec) -> None:
         """Other options for the same URL."""
         self.upstream = upstream

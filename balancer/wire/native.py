@@ -78,7 +78,8 @@ def parse_line(line: bytes) -> Ask | Cancel | Control | None:
     try:
         message = decode_object(line)
     except RemoteProtocolError as error:
-        raise BadLine(error.code, f"the line can't be read: {error.message}") from None
+        expected = "" if line.lstrip().startswith(b"{") else "; expected a JSON object, HTTP, CLIENT| or REGISTER|"
+        raise BadLine(error.code, f"the line can't be read: {error.message}{expected}") from None
     if "prompt" in message or "messages" in message:
         return _ask(message)
     if "cancel" in message:

@@ -34,6 +34,8 @@ from scripts.bench.load import KEY
 from scripts.bench.mock_engine import MODEL
 
 TICK_S = 0.25
+ENTRIES = 200
+"""Few, so that the store is soon full, as it is in a daemon that has run for a while."""
 
 
 class Memory(asyncio.Transport):
@@ -62,7 +64,7 @@ class Inside:
         loop, rng = asyncio.get_running_loop(), random.Random(1)
         registry, connections = Registry(tick_s=TICK_S), ConnectionPool()
         upstreams: dict[str, Upstream] = {"upstream": HttpUpstream(connections)}
-        store = CacheStore(CacheLimits())
+        store = CacheStore(CacheLimits(max_entries=ENTRIES))
         lane = CacheLane(store, None, loop, wait_s=0.0, ttl_s=3600.0, rules=KeyRules()) if cache else None
         dispatcher = Dispatcher(
             registry=registry,

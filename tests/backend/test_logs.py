@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 
 import msgspec
+import pytest
 
-from backend.logs import JsonFormatter
+from backend.logs import JsonFormatter, set_up
 
 
 def test_a_json_line_holds_time_level_logger_and_message() -> None:
@@ -27,3 +29,18 @@ def test_an_exception_stays_within_its_line() -> None:
     line = JsonFormatter().format(record)
     assert "\n" not in line
     assert "ValueError: two\nlines" in msgspec.json.decode(line)["error"]
+
+
+def test_lines_carry_the_date_and_torch_tells_only_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        set_up(json=False)
+        logging.getLogger("backend.app").info("hello")
+        logging.getLogger("torch._subclasses.fake_tensor").info("FakeTensor cache stats:")
+        said = capsys.readouterr().err
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.getLogger("torch").setLevel(logging.NOTSET)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO    backend\.app: hello\n", said), said

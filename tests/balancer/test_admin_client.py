@@ -131,6 +131,26 @@ def test_what_the_breaker_does_stands_beside_the_state(breaker: dict[str, Any], 
     assert said in status_text(a_status(backends=[backend]))
 
 
+def test_who_is_not_alive_has_a_reason_and_who_was_never_heard_is_said_to_be_so() -> None:
+    alive = {
+        "name": "a",
+        "state": "alive",
+        "reason": None,
+        "address": "127.0.0.1:1",
+        "in_flight": 0,
+        "slots": 1,
+        "beats": 1,
+        "heard_ms_ago": 300,
+        "models": ["m"],
+    }
+    joining = {**alive, "name": "b", "state": "joining", "reason": "/v1/models answered 401", "heard_ms_ago": None}
+    head, first, second = status_text(a_status(backends=[alive, joining])).splitlines()[-3:]
+    assert head.index("REASON") == second.index("/v1/models answered 401") and " never " in second
+    assert "REASON" not in status_text(a_status(backends=[alive])) and "never" not in first
+    long = {**joining, "reason": "x" * 100}
+    assert "x" * 39 + "…  " in status_text(a_status(backends=[long]))
+
+
 def test_backends_are_a_table_with_aligned_columns() -> None:
     backend = {
         "name": "gpu-1",

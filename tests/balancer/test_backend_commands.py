@@ -41,6 +41,11 @@ def test_adding_sends_what_was_written_and_says_how_long_it_holds(daemon: Daemon
     assert json.loads(types("backends", "add", "http://127.0.0.1:9", "--json").output) == daemon.answer
 
 
+def test_a_warning_of_the_daemon_is_shown(daemon: Daemon) -> None:
+    daemon.answer = {"backend": "gpu", "slots": 2, "kept": "until the end", "warning": "twice"}
+    assert types("backends", "add", "http://127.0.0.1:9").output == "gpu is added until the end\nwarning: twice\n"
+
+
 @pytest.mark.parametrize(("running", "said"), [(0, "is removed"), (3, "leaves when its 3 requests have ended")])
 def test_removing_says_what_still_runs(daemon: Daemon, running: int, said: str) -> None:
     daemon.answer = {"backend": "gpu", "running": running, "removed": not running, "kept": "until the end"}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from balancer import daemon
+from balancer import admin_client, daemon
 from balancer.cli import main
 from balancer.config import Config
 from balancer.errors import ConfigError
@@ -21,10 +21,12 @@ class Operator:
     def __init__(self) -> None:
         self.started: list[Config] = []
         self.rereads: list[Callable[[], Config]] = []
+        self.remarks: list[str] = []
 
-    def run(self, config: Config, reread: Callable[[], Config]) -> int:
+    def run(self, config: Config, reread: Callable[[], Config], remarks: Iterable[str]) -> int:
         self.started.append(config)
         self.rereads.append(reread)
+        self.remarks = list(remarks)
         return 0
 
     def types(self, *arguments: object, **environment: str) -> Result:
@@ -194,8 +196,9 @@ def test_upstreams_may_be_given_several_times(operator: Operator) -> None:
     assert "upstream" in operator.types("--upstream", "127.0.0.1:1").output
 
 
-def test_help_shows_examples_and_commands() -> None:
-    said = CliRunner().invoke(main, ["--help"]).output
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_shows_examples_and_commands(flag: str) -> None:
+    said = CliRunner().invoke(main, [flag]).output
     for text in ("Examples:", "--round-robin", "--check-config", "status", "drain", "purge", "reload", "backends"):
         assert text in said
 
@@ -229,7 +232,7 @@ def test_settings_are_read_again_as_they_were_at_the_start(
     [
         ("port: many\n", "not a valid integer"),
         ("prot: 1\n", "did you mean 'port'"),
-        ("queue-size: -1\n", "queue-size"),
+        ("queue-size: -1\n", r"queue-size: .* \('queue-size' in .*balancer.yaml\)"),
         ("[", "not YAML"),
         ("upstream: nonsense\n", "expected http://HOST:PORT"),
     ],
@@ -267,3 +270,44 @@ def test_how_long_clients_may_take_is_the_operators_choice(operator: Operator) -
     config = operator.config("--head-timeout", 3, "--body-timeout", 9)
     assert (config.head_timeout_s, config.body_timeout_s) == (3.0, 9.0)
     assert "head-timeout" in operator.types("--head-timeout", 0).output
+
+
+def test_what_is_odd_about_the_settings_is_told_at_the_start_and_when_they_are_checked(operator: Operator) -> None:
+    odd = {"LLM_BALANCER_TOKEN": "short", "LLM_BALANCER_PORTS": "1"}
+    operator.config(**odd)
+    variable, token = operator.remarks
+    assert "did you mean LLM_BALANCER_PORT?" in variable and "openssl rand -hex 32" in token and "short" not in token
+    said = operator.types("--check-config", **odd).output
+    assert "warning: LLM_BALANCER_PORTS" in said and "the settings are fine" in said
+    operator.config(LLM_BALANCER_TOKEN="a token that is long enough")
+    assert operator.remarks == []
+
+
+def test_the_access_logs_directory_is_checked_with_the_settings(operator: Operator, tmp_path: Path) -> None:
+    assert "access-log: there is no directory" in operator.error(
+        "--check-config", "--access-log", tmp_path / "no" / "a"
+    )
+    assert "is a directory" in operator.error("--check-config", "--access-log", tmp_path)
+    assert operator.config("--access-log", tmp_path / "a").access_log == str(tmp_path / "a")
+    assert operator.config("--access-log", "-").access_log == "-"
+
+
+def test_commands_find_the_admin_port_where_the_daemons_settings_put_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def ask(admin: str, *request: object, **options: object) -> dict[str, int]:
+        asked.append(admin)
+        return {"purged": 0}
+
+    monkeypatch.setattr(admin_client, "ask", ask)
+    (tmp_path / "b.yaml").write_text("admin-port: 4\n")
+    run = CliRunner().invoke
+    run(main, ["purge"])
+    run(main, ["purge"], env={"LLM_BALANCER_ADMIN_PORT": "2", "LLM_BALANCER_ADMIN_HOST": "::"})
+    run(main, ["--admin-port", "3", "--admin-host", "0.0.0.0", "purge"])
+    run(main, ["--config", str(tmp_path / "b.yaml"), "purge"])
+    run(main, ["purge", "--admin", "h:5"], env={"LLM_BALANCER_ADMIN_PORT": "2"})
+    assert asked == ["127.0.0.1:1230", "[::1]:2", "127.0.0.1:3", "127.0.0.1:4", "h:5"]
+    assert "--admin HOST:PORT" in run(main, ["--admin-port", "0", "purge"]).output

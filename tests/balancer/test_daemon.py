@@ -19,6 +19,7 @@ from balancer import daemon
 from balancer.admission.keys import ClientKey, KeyTable, digest_of
 from balancer.config import Config
 from balancer.daemon import Daemon
+from balancer.errors import ConfigError
 
 
 def pytest_asyncio_loop_factories(
@@ -87,7 +88,7 @@ async def test_a_taken_port_ends_it_with_an_error(capsys: pytest.CaptureFixture[
     with socket.create_server(("127.0.0.1", 0)) as taken:
         async with started(capsys, port=taken.getsockname()[1]) as (ready, task):
             assert ready == {}
-            with pytest.raises(OSError):
+            with pytest.raises(ConfigError, match=r"port: .* is taken; choose another with --port"):
                 task.result()
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from balancer.admission.keys import ClientKey, KeyTable, digest_of
 from balancer.config import Config
 from balancer.errors import ConfigError
-from balancer.reload import RELOADED, Changes, option_name, plan_reload
+from balancer.reload import RELOADED, Changes, option_name, plan_reload, reload_text
 from balancer.upstream.spec import parse_upstream, with_key
 
 ALICE, BOB = ClientKey("alice", digest_of(b"a")), ClientKey("bob", digest_of(b"b"))
@@ -72,6 +72,19 @@ def test_another_upstream_key_is_a_change_that_tells_no_key() -> None:
     spec = parse_upstream("http://127.0.0.1:9;key-env=K")
     changes = planned({"upstream": (with_key(spec, {"K": "sk-1"}),)}, {"upstream": (with_key(spec, {"K": "sk-2"}),)})
     assert changes.options == ("upstream",) and "sk-" not in repr(changes)
+
+
+@pytest.mark.parametrize(
+    ("changed", "backends", "said"),
+    [
+        ([], {}, ""),
+        (["policy", "keys"], {"added": []}, "policy, keys"),
+        ([], {"added": ["b"], "changed": [], "removed": []}, "upstreams: b added"),
+        (["upstream"], {"added": ["b", "c"], "removed": ["d"]}, "upstream; upstreams: b, c added, d removed"),
+    ],
+)
+def test_what_a_reload_did_is_told_in_words(changed: list[str], backends: dict[str, list[str]], said: str) -> None:
+    assert reload_text({"changed": changed, "backends": backends}) == said
 
 
 def test_every_reloaded_setting_is_one() -> None:

@@ -34,6 +34,13 @@ def test_requests_carry_their_own_ids_and_the_connections_key():
     ]
 
 
+def test_the_admin_port_is_recognised():
+    session = Session()
+    asked = session.ask({"prompt": "a"}, now=0.0)
+    session.receive(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", 1.0)
+    assert isinstance(asked.outcome, BadReply) and "is this the admin port?" in asked.outcome.message
+
+
 def test_interleaved_answers_are_told_apart():
     session = Session()
     a, b = (session.ask({"prompt": p}, now=0.0) for p in "ab")

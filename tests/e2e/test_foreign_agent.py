@@ -84,4 +84,4 @@ async def test_help_needs_no_extra_and_names_the_agent() -> None:
         status, out, err = await output_of([*code, *arguments])
         assert (status, err) == (0, "") and word in out
     status, _, err = await output_of([*code, "0", "--model", "echo"])
-    assert status == 1 and "pip install 'llm-balancer[backend]'" in err
+    assert status == 1 and "pip install '.[backend]' in a checkout" in err

@@ -77,7 +77,8 @@ async def test_a_good_reload_drops_no_stream(tmp_path: Path) -> None:
             "policy: round-robin\nqueue-timeout: 7\n"
         )
         status, out, err = await found.reload()
-        assert status == 0 and {"policy", "upstream", "queue-timeout"} <= set(out.replace(",", " ").split()), out + err
+        said = set(out.replace(",", " ").replace(";", " ").split())
+        assert status == 0 and {"policy", "upstream", "queue-timeout", "added", "removed"} <= said, out + err
         now = await found.front.until(lambda status: set(status.alive) == found.names(1, 2))
         (gone,), (kept,) = found.names(0), found.names(1)
         backend = now.backend(kept)

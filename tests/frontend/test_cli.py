@@ -16,7 +16,7 @@ def test_a_missing_extra_is_named(missing):
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert found.returncode == 1
     assert f"{missing}" in found.stderr
-    assert "pip install 'llm-balancer[web]'" in found.stderr
+    assert "pip install '.[web]' in a checkout" in found.stderr
     assert "Traceback" not in found.stderr
 
 

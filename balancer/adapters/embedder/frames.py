@@ -9,6 +9,8 @@ A frame is its length (u32, without itself), a kind (u8) and a payload:
 - ``FAILED``, to the daemon: UTF-8, why the child cannot work here, and a new one could not either.
 - ``ENCODE``, to the child: as ``EMBED``; of a text longer than the model reads its beginning is embedded.
 - ``ENCODED``, to the daemon: as ``VECTORS``, then for each text how many tokens were read, u32.
+- ``READINGS``, to the daemon, in place of ``VECTORS`` where the model tells its tokens: length u32 of what ``VECTORS``
+  would hold, that, the tokens' width u32, for each text how many rows of it there are, u16, then the rows, int8.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ VECTORS: Final = 3
 FAILED: Final = 4
 ENCODE: Final = 5
 ENCODED: Final = 6
+READINGS: Final = 7
 
 FRAME_MAX_BYTES: Final = 16 << 20
 TEXT_MAX_BYTES: Final = 16 << 10
@@ -38,6 +41,8 @@ _U32: Final = struct.Struct("<I")
 _BATCH: Final = struct.Struct("<III")
 
 Vector = NDArray[np.float32]
+TokenVectors = NDArray[np.int8]
+"""One row a token; each row's scale is lost."""
 
 
 class FrameError(Exception):
@@ -167,6 +172,39 @@ def parse_encoded(payload: bytes) -> tuple[int, list[Vector | None], list[int]]:
         raise FrameError(f"bad ENCODED frame: {error}") from None
     batch, vectors = parse_vectors(payload[: len(payload) - 4 * texts])
     return batch, vectors, list(tokens)
+
+
+def readings_frame(
+    batch: int, dimension: int, vectors: list[Vector | None], tokens: list[TokenVectors | None]
+) -> bytes:
+    """The vectors of one batch and the token vectors beside them; ``None`` for a text that has none."""
+    head = vectors_frame(batch, dimension, vectors)[_HEAD.size :]
+    rows = [(0 if one is None else len(one)) for one in tokens]
+    width = next((one.shape[1] for one in tokens if one is not None), 0)
+    counts = _U32.pack(width) + struct.pack(f"<{len(rows)}H", *rows)
+    numbers = [np.ascontiguousarray(one, dtype=np.int8).tobytes() for one in tokens if one is not None]
+    return _frame(READINGS, b"".join((_U32.pack(len(head)), head, counts, *numbers)))
+
+
+def parse_readings(payload: bytes) -> tuple[int, list[Vector | None], list[TokenVectors | None]]:
+    """Batch number, vectors and token vectors; the arrays are read-only views of ``payload``."""
+    try:
+        (length,) = _U32.unpack_from(payload)
+        at = _U32.size + length
+        batch, vectors = parse_vectors(payload[_U32.size : at])
+        (width,) = _U32.unpack_from(payload, at)
+        rows = struct.unpack_from(f"<{len(vectors)}H", payload, at + _U32.size)
+    except struct.error as error:
+        raise FrameError(f"bad READINGS frame: {error}") from None
+    at += _U32.size + 2 * len(rows)
+    if len(payload) - at != width * sum(rows):
+        raise FrameError("bad READINGS frame: its length does not match")
+    tokens: list[TokenVectors | None] = []
+    for count in rows:
+        part = np.frombuffer(payload, np.int8, count * width, at).reshape(count, width) if count and width else None
+        tokens.append(part)
+        at += count * width
+    return batch, vectors, tokens
 
 
 def failed_frame(reason: str) -> bytes:

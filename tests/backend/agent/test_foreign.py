@@ -15,6 +15,7 @@ from backend.agent.discovery import Wanted
 from backend.agent.fetch import engine_url
 from backend.agent.foreign import Ready, Settings
 from backend.errors import EngineUnavailable
+from balancer.wire.control import Refused
 from tests.backend.fakes import FakeBalancer, until
 from tests.backend.foreign_engine import ForeignEngine, foreign_engine, listed, ollama, vllm, vllm_metrics
 
@@ -115,6 +116,32 @@ async def test_told_to_stop_while_it_waits_for_the_engine_it_stops(caplog: pytes
         async with asyncio.timeout(20.0):
             await task
     assert told == [] and balancer.registrations == []
+
+
+async def test_it_is_ready_only_when_a_balancer_has_taken_it_in(caplog: pytest.LogCaptureFixture) -> None:
+    no = Refused("bad_token", "the proof does not match", retry_after_s=0.05)
+    told: list[Ready] = []
+    async with foreign_engine(vllm()) as engine, FakeBalancer(refusals=[no]) as balancer:
+        task = asyncio.ensure_future(foreign.run(settings(engine, balancer), told.append))
+        await until(lambda: "this agent has no token" in caplog.text)
+        assert told == []
+        await until(lambda: bool(told))
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(20.0):
+            await task
+
+
+async def test_one_that_is_never_taken_in_still_ends_when_it_is_told_to() -> None:
+    no = [Refused("conflict", "the name is taken", retry_after_s=0.05)] * 1000
+    told: list[Ready] = []
+    async with foreign_engine(vllm()) as engine, FakeBalancer(refusals=no) as balancer:
+        task = asyncio.ensure_future(foreign.run(settings(engine, balancer), told.append))
+        await until(lambda: len(balancer.registrations) > 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(20.0):
+            await task
+    assert told == []
 
 
 async def test_an_engine_that_can_not_stand_behind_a_balancer_ends_it() -> None:

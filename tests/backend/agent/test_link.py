@@ -48,6 +48,17 @@ async def test_a_refused_address_says_what_an_operator_can_do() -> None:
         link.close()
 
 
+@pytest.mark.parametrize(("token", "hinted"), [(b"", True), (b"wrong", False)])
+async def test_an_agent_without_a_token_is_told_that_it_has_none(token: bytes, hinted: bool) -> None:
+    refused = Refused("bad_token", "the proof does not match", retry_after_s=7.0)
+    async with FakeBalancer(refusals=[refused]) as balancer:
+        link = await ControlLink.open("127.0.0.1", balancer.port)
+        with pytest.raises(Refusal) as caught:
+            await link.register(identity(None), token)
+        link.close()
+    assert ("this agent has no token: --token-file or LLM_BALANCER_TOKEN" in str(caught.value)) is hinted
+
+
 async def serve_once(answer: bytes) -> tuple[asyncio.Server, int]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()

@@ -53,6 +53,13 @@ def test_an_empty_pool_is_worth_another_try() -> None:
     assert (found.code, found.status, found.retry_after_s) == ("no_backend", 503, RETRY_AFTER_S)
 
 
+def test_soon_after_a_start_an_unknown_model_may_still_come_and_those_that_are_there_are_listed() -> None:
+    found = resolve("x", "b", "a", uptime_s=START_GRACE_S - 1)
+    assert isinstance(found, Failure)
+    assert (found.code, found.status, found.retry_after_s) == ("no_backend", 503, RETRY_AFTER_S)
+    assert found.message == "no backend offers the model 'x' yet; there is a, b"
+
+
 def test_a_model_never_seen_is_refused_for_good_and_the_others_are_listed() -> None:
     found = resolve("x", "a", "b")
     assert isinstance(found, Failure)

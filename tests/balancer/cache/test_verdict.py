@@ -19,8 +19,8 @@ NEAR = 0.99
     ],
 )
 def test_the_same_question_in_other_words_is_served(question: str, candidate: str) -> None:
-    assert judge(question, candidate, NEAR) == (True, "allowed")
-    assert judge(candidate, question, NEAR) == (True, "allowed")
+    assert judge(question, candidate, NEAR)[:2] == (True, "allowed")
+    assert judge(candidate, question, NEAR)[:2] == (True, "allowed")
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_the_same_question_in_other_words_is_served(question: str, candidate: st
     ],
 )
 def test_another_question_is_refused_however_near(question: str, candidate: str, reason: str) -> None:
-    assert judge(question, candidate, 0.9999) == (False, reason)
-    assert judge(candidate, question, 0.9999) == (False, reason)
+    assert judge(question, candidate, 0.9999)[:2] == (False, reason)
+    assert judge(candidate, question, 0.9999)[:2] == (False, reason)
 
 
 @pytest.mark.parametrize("similarity", [0.0, -1.0, THRESHOLD - 0.0001, float("nan")])
 def test_what_is_not_near_is_refused(similarity: float) -> None:
-    assert judge("a question", "a question", similarity) == (False, "similarity")
+    assert judge("a question", "a question", similarity)[:2] == (False, "similarity")
 
 
 def test_the_threshold_itself_serves() -> None:

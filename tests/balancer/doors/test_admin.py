@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from balancer.doors.http import Answer, HttpConnection
 from balancer.pool.backend import State
+from balancer.pool.load import Load
 from balancer.wire.http1 import HttpRequest
 from tests.balancer.doors.lobby import Lobby
 
@@ -52,6 +54,23 @@ async def test_the_status_tells_backends_queue_cache_and_counts() -> None:
     assert status["cache"]["entries"] == 0
     assert status["counts"]["requests"] == 3
     assert (status["version"], status["stopping"]) == ("1.2.3", False)
+
+
+async def test_the_status_tells_why_a_backend_is_not_alive_and_whether_it_was_ever_heard() -> None:
+    lobby = await a_lobby()
+
+    def told() -> tuple[str, str | None, bool]:
+        (backend,) = body(ask(lobby, "GET", "/status"))["backends"]
+        return backend["state"], backend["reason"], backend["heard_ms_ago"] is None
+
+    registry = lobby.hall.registry
+    now = lobby.hall.clock.time()
+    (member,) = registry.members()
+    assert told() == ("alive", None, False)
+    registry.beat(member.lease_id, 100, Load(ready=False), now)
+    assert told() == ("joining", "not ready", False)
+    registry.register(replace(member.spec, instance="another"), now)
+    assert told() == ("joining", "not heard yet", True)
 
 
 async def test_the_status_never_tells_a_key() -> None:

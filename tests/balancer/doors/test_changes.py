@@ -48,7 +48,7 @@ async def test_a_registered_backend_is_not_removed_but_drained() -> None:
         lobby.hall.join("gpu-1")
         found = await call(lobby, "DELETE", "/backends/gpu-1")
         assert (found.status, found.code) == (409, "registered_backend")
-        assert "/drain/" in found.json["error"]["message"]
+        assert "`llm-balancer drain gpu-1`" in found.json["error"]["message"]
         taken = await call(lobby, "POST", "/backends", {"upstream": "http://127.0.0.1:9;name=gpu-1"})
         assert taken.status == 409 and names(lobby) == {"gpu-1"}
 
@@ -59,6 +59,17 @@ async def test_what_is_no_upstream_is_refused_in_words(body: object) -> None:
         found = await call(lobby, "POST", "/backends", body)
         assert found.status == 400 and found.json["error"]["message"]
         assert names(lobby) == set()
+
+
+async def test_an_address_that_is_in_the_pool_under_another_name_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    async with Lobby().open() as lobby:
+        first = await call(lobby, "POST", "/backends", {"upstream": "http://127.0.0.1:9"})
+        assert "warning" not in first.json and not caplog.records
+        again = await call(lobby, "POST", "/backends", {"upstream": "http://127.0.0.1:9;name=again"})
+        assert "'again' and '127.0.0.1:9' are both at 127.0.0.1:9" in again.json["warning"]
+        assert again.json["warning"] in caplog.text
+        deeper = await call(lobby, "POST", "/backends", {"upstream": "http://127.0.0.1:9/deep"})
+        assert "warning" not in deeper.json
 
 
 async def test_an_address_that_cannot_be_known_is_refused() -> None:

@@ -14,7 +14,7 @@ from balancer import errors
 from balancer.doors import openai_answer
 from balancer.doors.clients import ClientLimits
 from balancer.doors.http import HttpConnection
-from balancer.doors.openai_answer import RETRY_AFTER_MAX_S, OpenAIAnswer, cache_header, usage_wanted
+from balancer.doors.openai_answer import RETRY_AFTER_MAX_S, OpenAIAnswer, cache_header, fields_of, usage_wanted
 from balancer.exchange.journal import TEXT_MAX_BYTES
 from balancer.exchange.ports import Opening
 from balancer.request import Request
@@ -506,6 +506,13 @@ def test_the_cache_header_tells_how_near_and_how_old() -> None:
     assert cache_header(Opening("a", "miss", 1)) == "miss"
     assert cache_header(Opening("a", "exact", 0, None, 12.4)) == "exact; age=12"
     assert cache_header(Opening("a", "semantic", 0, 0.97123, 3.0)) == "semantic; similarity=0.971; age=3"
+
+
+def test_the_head_says_who_answered_if_anybody_did() -> None:
+    assert fields_of(None) == b""
+    assert fields_of(Opening("a", "miss", 2)) == (
+        b"x-balancer-backend: a\r\nx-balancer-cache: miss\r\nx-balancer-attempts: 2\r\n"
+    )
 
 
 @pytest.mark.parametrize("options", [None, True, [], {}, {"include_usage": 1}, {"include_usage": "yes"}])

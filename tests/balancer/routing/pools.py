@@ -6,15 +6,19 @@ import random
 from typing import Any
 
 from balancer.pool.ledger import Lease
+from balancer.pool.load import Load
 from balancer.pool.registry import Registry
-from balancer.routing.policies import make_policy
+from balancer.routing.policies import POLICIES, UNOFFERED
 from balancer.routing.policy import RouteNeed
 from balancer.routing.select import NoBackend, NoSlot, Router
 from tests.balancer.pool.specs import a_spec, join_alive
 
 CHAT = RouteNeed("m", "chat")
-BY_CHANCE = ("power-of-two", "random")
+EVERY = {**POLICIES, **UNOFFERED}
+BY_CHANCE = ("least-latency", "power-of-two", "random")
 """Policies whose shares are even in the long run only."""
+BY_COST = ("least-tokens", "prefix-affinity")
+"""Policies that count more than leases."""
 
 
 class Pool:
@@ -23,7 +27,7 @@ class Pool:
     def __init__(self, policy: str, seed: int = 0) -> None:
         self.registry = Registry()
         self.ledger = self.registry.ledger
-        self.router = Router(make_policy(policy), random.Random(seed))
+        self.router = Router(EVERY[policy](), random.Random(seed))
         self.lease_ids: dict[str, int] = {}
 
     def add(self, name: str, **changes: Any) -> None:
@@ -45,7 +49,22 @@ class Pool:
         assert isinstance(lease, Lease), lease
         return lease
 
-    def choose(self, need: RouteNeed = CHAT) -> str:
+    def choose(self, need: RouteNeed = CHAT, now: float = 0.0) -> str:
         """Whom a request goes to that is over at once."""
-        with self.lease(need) as lease:
-            return lease.spec.name
+        lease = self.lease(need, now)
+        self.end(lease, now)
+        return lease.spec.name
+
+    def first_token(self, lease: Lease, now: float) -> None:
+        self.router.first_token(lease, self.ledger, now)
+
+    def end(self, lease: Lease, now: float = 0.0) -> None:
+        self.router.ended(lease, self.ledger, now)
+        lease.release()
+
+    def beat(self, name: str, load: Load, now: float = 0.0) -> None:
+        lease_id = self.lease_ids[name]
+        member = self.registry.named(name)
+        assert member is not None
+        self.registry.beat(lease_id, member.sequence + 1, load, now)
+        self.router.beat(member.index, self.ledger, now)

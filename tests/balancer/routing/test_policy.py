@@ -8,16 +8,16 @@ from collections import Counter
 import pytest
 
 from balancer.pool.ledger import Lease
-from balancer.routing.policies import POLICIES
 from balancer.routing.policy import FEW, RouteNeed
 from balancer.routing.select import NoSlot
-from tests.balancer.routing.pools import BY_CHANCE, Pool
+from tests.balancer.pool.specs import READY
+from tests.balancer.routing.pools import BY_CHANCE, BY_COST, EVERY, Pool
 
 SIZES = [1, 3, FEW, FEW + 1, 3 * FEW]
-BY_TURNS = sorted(POLICIES.keys() - set(BY_CHANCE))
+BY_TURNS = sorted(EVERY.keys() - {*BY_CHANCE, *BY_COST})
 
 
-@pytest.fixture(params=sorted(POLICIES))
+@pytest.fixture(params=sorted(EVERY))
 def policy(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -32,7 +32,7 @@ def test_every_slot_can_be_leased_and_none_twice(policy: str, size: int) -> None
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("turns", BY_TURNS)
+@pytest.mark.parametrize("turns", [*BY_TURNS, *BY_COST])
 def test_equal_backends_get_equal_shares_to_one_request(turns: str, size: int) -> None:
     pool = Pool(turns)
     pool.add_many(size, slots=1000)
@@ -102,11 +102,14 @@ def test_ten_thousand_random_ends_leave_nothing_in_flight(policy: str, size: int
     for step in range(10_000):
         if open_leases and rng.random() < 0.5:
             lease = open_leases.pop(rng.randrange(len(open_leases)))
-            lease.release()
+            if rng.random() < 0.5:
+                pool.first_token(lease, float(step))
+            pool.end(lease, float(step))
             if rng.random() < 0.1:
                 lease.release()
         else:
-            answer = pool.route()
+            need = RouteNeed("m", "chat", rng.randrange(1000), session=str(step % 5), blocks=range(step % 9))
+            answer = pool.route(need, float(step))
             if isinstance(answer, Lease):
                 open_leases.append(answer)
             else:
@@ -119,3 +122,19 @@ def test_ten_thousand_random_ends_leave_nothing_in_flight(policy: str, size: int
         lease.release()
     assert pool.ledger.total_in_flight() == 0
     assert (pool.ledger.in_flight_np == 0).all()
+
+
+def test_a_policy_may_take_over_while_requests_of_another_run(policy: str) -> None:
+    pool = Pool("least-connections")
+    pool.add_many(3)
+    running = [pool.lease() for _ in range(6)]
+    pool.router.policy = EVERY[policy]()
+    pool.first_token(running[0], 1.0)
+    pool.end(running[0], 1.0)
+    pool.beat("b1", READY, 1.0)
+    assert pool.lease(now=1.0).current
+    for lease in running[1:]:
+        pool.first_token(lease, 2.0)
+        pool.end(lease, 2.0)
+    assert pool.ledger.total_in_flight() == 1
+    assert pool.router.policy.name == policy

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from balancer.pool.ledger import ON_TRIAL, SHUT
+from balancer.pool.ledger import ON_TRIAL, SHUT, Lease, Ledger
 from balancer.pool.load import Load
-from balancer.routing.policy import RouteNeed
-from balancer.routing.select import NoBackend, NoBackendReason, NoSlot
+from balancer.routing.policy import Candidates, RouteNeed
+from balancer.routing.select import NoBackend, NoBackendReason, NoSlot, Router
 from tests.balancer.pool.specs import a_spec, join
 from tests.balancer.routing.pools import CHAT, Pool
 
@@ -156,3 +158,61 @@ def test_a_full_backend_counts_against_no_backend_but_an_excluded_one_does_not()
     pool.lease()
     assert pool.route(RouteNeed("m", "chat", exclude=frozenset({"a a-1"}))) == NoSlot(None)
     assert pool.route(CHAT) == NoSlot(None)
+
+
+class Listener:
+    """A policy that takes the first, and writes down what it is told."""
+
+    name = "listener"
+    wants_blocks = True
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def choose(self, candidates: Candidates, *_: object) -> int:
+        return int(candidates[0])
+
+    def leased(self, lease: Lease, ledger: Ledger, need: RouteNeed, now: float) -> None:
+        self.told.append(("leased", lease, need, now))
+
+    def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        self.told.append(("first_token", lease, now))
+
+    def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        self.told.append(("ended", lease, now))
+
+    def beat(self, index: int, ledger: Ledger, now: float) -> None:
+        self.told.append(("beat", index, now))
+
+
+def test_a_policy_that_wants_to_know_is_told_what_becomes_of_its_choices() -> None:
+    pool, policy = a_pool(), Listener()
+    pool.router = Router(policy, random.Random(0))
+    pool.add("a", slots=1)
+    lease = pool.lease(CHAT, 1.0)
+    pool.first_token(lease, 2.0)
+    pool.end(lease, 3.0)
+    pool.beat("a", Load(), 4.0)
+    assert policy.told == [
+        ("leased", lease, CHAT, 1.0),
+        ("first_token", lease, 2.0),
+        ("ended", lease, 3.0),
+        ("beat", 0, 4.0),
+    ]
+    assert pool.router.wants_blocks
+
+
+def test_nothing_is_told_where_nobody_was_chosen() -> None:
+    pool, policy = a_pool(), Listener()
+    pool.router = Router(policy, random.Random(0))
+    pool.add("a", slots=1)
+    pool.lease()
+    policy.told.clear()
+    assert pool.route() == NoSlot(None)
+    assert not policy.told
+
+
+@pytest.mark.parametrize("policy", ["round-robin", "least-tokens", "session"])
+def test_prompts_are_hashed_only_for_who_wants_it(policy: str) -> None:
+    assert not Pool(policy).router.wants_blocks
+    assert Pool("prefix-affinity").router.wants_blocks

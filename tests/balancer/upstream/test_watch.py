@@ -245,3 +245,20 @@ async def test_settings_that_cannot_be_change_nothing() -> None:
             await pool.settings(wrong)
     assert pool.names() == {"gpu", "127.0.0.1:1"} and pool.state("127.0.0.1:1") is State.ALIVE
     await pool.close()
+
+
+async def test_how_the_last_probe_failed_is_told() -> None:
+    async def locked(v: Visit) -> None:
+        await v.plain(401, b"{}")
+
+    async def healthy(v: Visit) -> None:
+        await v.plain(200, MODELS)
+
+    async with Engine(locked, locked, healthy).running() as engine:
+        pool, name = Pool(), f"127.0.0.1:{engine.port}"
+        await pool.add(f"http://{name}")
+        await pool.until(lambda: pool.watch.trouble(name) is not None)
+        assert pool.watch.trouble(name) == "/v1/models answered 401"
+        await pool.until(lambda: pool.state(name) is State.ALIVE)
+        assert pool.watch.trouble(name) is None and pool.watch.trouble("nobody") is None
+        await pool.close()

@@ -214,3 +214,10 @@ def test_a_chunk_that_came_on_several_lines_is_one_line() -> None:
     assert line.count(b"\n") == 1 and line.endswith(b"\n")
     reply = parse_reply(line)
     assert reply is not None and reply.id == 7 and reply.done is None
+
+
+@pytest.mark.parametrize(("line", "hinted"), [(b"hello", True), (b"[1]", True), (b' {"prompt":"a"', False)])
+def test_a_line_of_no_known_protocol_is_told_which_there_are(line: bytes, hinted: bool) -> None:
+    with pytest.raises(BadLine) as caught:
+        parse_line(line)
+    assert caught.value.message.endswith("; expected a JSON object, HTTP, CLIENT| or REGISTER|") is hinted

@@ -1,6 +1,7 @@
 """A child that speaks the frames and needs no model: a text's vector is (its length, its number of vowels).
 
-"slow" texts take long, "die" ends it, "long" texts have no vector, "garbage" makes it break the protocol.
+"slow" texts take long, "die" ends it, "long" texts have no vector, "garbage" makes it break the protocol; beside
+"tokens" each text's letters are told as its tokens.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ def answer(batch: int, texts: list[str], *, cut: bool) -> None:
         os.write(1, frames.encoded_frame(batch, 2, [vector_of(text) for text in texts], tokens))
         return
     vectors = [None if text == "long" else vector_of(text) for text in texts]
+    if "tokens" in texts:
+        letters = [np.frombuffer(text.encode(), np.int8)[:, None] for text in texts]
+        os.write(1, frames.readings_frame(batch, 2, vectors, list(letters)))
+        return
     os.write(1, frames.vectors_frame(batch, 2, vectors))
 
 

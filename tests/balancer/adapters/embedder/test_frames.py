@@ -51,6 +51,24 @@ def test_encodings_arrive_with_their_tokens(batch: int, texts: list[tuple[bool, 
     assert all(v is None or v.tolist() == [at] * 3 for at, v in enumerate(received))
 
 
+@given(
+    st.integers(0, 2**32 - 1), st.lists(st.tuples(st.booleans(), st.integers(1, 32)), max_size=6), st.integers(0, 99)
+)
+def test_readings_arrive_as_they_were_sent(batch: int, texts: list[tuple[bool, int]], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = [rng.standard_normal(3).astype(np.float32) if here else None for here, _ in texts]
+    tokens = [rng.integers(-127, 128, (rows, 6)).astype(np.int8) if here else None for here, rows in texts]
+    ((kind, payload),) = FrameReader().receive(frames.readings_frame(batch, 3, vectors, tokens))
+    number, received, read = frames.parse_readings(payload)
+    assert (kind, number, len(received), len(read)) == (frames.READINGS, batch, len(texts), len(texts))
+    for one, other in zip(vectors, received, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or other is None or one.tolist() == other.tolist()
+    for sent, got in zip(tokens, read, strict=True):
+        assert (sent is None) == (got is None)
+        assert sent is None or got is None or sent.tolist() == got.tolist()
+
+
 def test_texts_that_may_be_cut_are_asked_for_by_another_kind() -> None:
     ((kind, payload),) = FrameReader().receive(frames.embed_frame(3, [b"a", b""], cut=True))
     assert (kind, frames.parse_embed(payload)) == (frames.ENCODE, (3, ["a", ""]))
@@ -80,7 +98,14 @@ def test_any_bytes_give_frames_or_a_frame_error(data: bytes) -> None:
 
 @given(st.binary(max_size=64))
 def test_any_payload_is_parsed_or_refused(payload: bytes) -> None:
-    for parse in (frames.parse_embed, frames.parse_ready, frames.parse_vectors, frames.parse_encoded):
+    parsers = (
+        frames.parse_embed,
+        frames.parse_ready,
+        frames.parse_vectors,
+        frames.parse_encoded,
+        frames.parse_readings,
+    )
+    for parse in parsers:
         try:
             parse(payload)
         except FrameError:

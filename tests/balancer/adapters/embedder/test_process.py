@@ -66,6 +66,15 @@ async def test_texts_become_vectors(start: Start) -> None:
     assert (embedder.embedded, embedder.batches) == (2, 2)
 
 
+async def test_tokens_come_along_where_the_child_tells_them(start: Start) -> None:
+    embedder = await start()
+    vector = answer()
+    ticket = embedder.submit("tokens", vector.set_result)
+    assert await vector is not None
+    assert ticket is not None and ticket.token_vectors is not None
+    assert ticket.token_vectors.tobytes() == b"tokens"
+
+
 async def test_before_it_is_ready_it_refuses_at_once() -> None:
     embedder = Embedder(command=[*WORKER, "--mute"])
     before = time.perf_counter()
@@ -223,6 +232,7 @@ async def test_a_child_that_cannot_work_is_not_tried_again(start: Start, caplog:
     await until(lambda: embedder.failure is not None and embedder.pid is None)
     assert embedder.failure == "no such thing: pip install it"
     assert embedder.failure in caplog.text
+    assert {record.levelname for record in caplog.records} == {"WARNING"}, "the exact tier works: that is no error"
     assert embedder.restarts == 0
     assert embedder.submit("a", lambda _: None) is None
 
@@ -253,6 +263,15 @@ async def test_a_program_that_is_not_there_is_tried_again_later() -> None:
     await until(lambda: embedder.restarts == 1)
     await embedder.stop()
     assert not embedder.ready
+
+
+async def test_another_model_is_told_to_be_loaded_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        embedder = Embedder("some/model", command=["/no/such/program"])
+        await embedder.start()
+        await until(lambda: embedder.restarts == 1)
+        await embedder.stop()
+    assert caplog.text.count("loading some/model, exact hits only until then") == 1
 
 
 async def test_the_status_page_sees_it(start: Start) -> None:

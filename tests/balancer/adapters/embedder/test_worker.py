@@ -49,8 +49,9 @@ def test_it_loads_embeds_and_ends_with_its_input(worker: subprocess.Popen[bytes]
     texts = [b"How do I reset my password?", b"How can I reset my password?", b"Why is the sea salty?", b"word " * 300]
     worker.stdin.write(frames.embed_frame(1, texts))
     kind, payload = next_frame(worker, reader)
-    number, (asked, said_otherwise, unrelated, too_long) = frames.parse_vectors(payload)
-    assert (kind, number, too_long) == (frames.VECTORS, 1, None)
+    number, (asked, said_otherwise, unrelated, too_long), tokens = frames.parse_readings(payload)
+    assert (kind, number, too_long) == (frames.READINGS, 1, None)
+    assert [None if one is None else one.shape for one in tokens] == [(7, 768), (7, 768), (6, 768), None]
     assert asked is not None
     assert said_otherwise is not None
     assert unrelated is not None

@@ -1,0 +1,64 @@
+"""Least tokens: where the first token will come soonest.
+
+The expected time is the prefill that waits and runs there, this request's and a constant, over the speed at which the
+backend was seen to do it, and a term that grows as its memory or slots fill up (`work.py`). Divided by the weight, so
+that one that is eased in gets its part; otherwise weights should stay at 1: that one is faster is found out.
+
+Those that cost nearly the same take turns.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from balancer.pool.ledger import Lease, Ledger
+from balancer.pool.view import PoolView
+from balancer.routing.alike import next_of_least
+from balancer.routing.policy import Candidates, Rng, RouteNeed
+from balancer.routing.work import RUNNING_TOKENS, Work
+
+
+class LeastTokens:
+    """An `AttentivePolicy`."""
+
+    name = "least-tokens"
+    wants_blocks = False
+
+    def __init__(self) -> None:
+        self._work: Work | None = None
+        self._last = -1
+
+    def choose(
+        self, candidates: Candidates, view: PoolView, ledger: Ledger, need: RouteNeed, now: float, rng: Rng
+    ) -> int:
+        work = self._work
+        if work is None:
+            work = self._work = Work(ledger)
+        work.follow(view, ledger)
+        tokens = need.prompt_tokens + RUNNING_TOKENS
+        costs: list[float] | npt.NDArray[np.float64]
+        if isinstance(candidates, list):
+            waits, speeds, weights = work.wait_s, work.s_per_token, ledger.weight
+            costs = [(waits[index] + tokens * speeds[index]) / weights[index] for index in candidates]
+        else:
+            costs = work.wait_s_np[candidates] + tokens * work.s_per_token_np[candidates]
+            costs /= ledger.weight_np[candidates]
+        self._last = next_of_least(candidates, costs, self._last)
+        return self._last
+
+    def leased(self, lease: Lease, ledger: Ledger, need: RouteNeed, now: float) -> None:
+        assert self._work is not None
+        self._work.leased(lease, ledger, need.prompt_tokens, now)
+
+    def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        if self._work is not None:
+            self._work.first_token(lease, ledger, now)
+
+    def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        if self._work is not None:
+            self._work.ended(lease, ledger)
+
+    def beat(self, index: int, ledger: Ledger, now: float) -> None:
+        if self._work is not None:
+            self._work.beat(index, ledger)

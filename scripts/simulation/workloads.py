@@ -1,0 +1,202 @@
+"""What clients ask, drawn from a seed: a workload is a function that plans its arrivals on a cluster's clock."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from scripts.simulation.cluster import Cluster, Setting
+from scripts.simulation.request import BLOCK_TOKENS, Ask, Asked
+
+Plan = Callable[[Cluster, random.Random, float, float], None]
+"""Of a cluster, a source of chance, a rate and for how many seconds."""
+
+
+class Text:
+    """A text that grows; blocks are told apart by where they stand and what stands before."""
+
+    def __init__(self, number: int, shared: int = -1, shared_tokens: int = 0) -> None:
+        self.tokens = shared_tokens
+        self._number = number
+        self._shared = [shared << 24 | block for block in range(shared_tokens // BLOCK_TOKENS)] if shared >= 0 else []
+
+    def blocks(self) -> list[int]:
+        """Of all whole blocks so far."""
+        begin, end = len(self._shared), self.tokens // BLOCK_TOKENS
+        own = (self._number + (1 << 30)) << 24
+        return [*self._shared, *(own | block for block in range(begin, end))]
+
+    def ask(self, tenant: str, prompt: int, answer: int) -> Ask:
+        """The next turn: what the user adds, and how long the answer will be, which then belongs to the text."""
+        self.tokens += prompt
+        tokens, blocks = self.tokens, self.blocks()
+        self.tokens += answer
+        return Ask(tenant, str(self._number), tokens, answer, blocks, self.blocks())
+
+
+def length(rng: random.Random, median: float, sigma: float, least: int, most: int) -> int:
+    """Log-normal."""
+    return min(most, max(least, round(median * math.exp(sigma * rng.gauss(0.0, 1.0)))))
+
+
+def arrivals(
+    cluster: Cluster,
+    rng: random.Random,
+    rate: float,
+    seconds: float,
+    come: Callable[[int], None],
+    *,
+    rises_s: float = 0.0,
+) -> None:
+    """Poisson: `come` is called with the number of each. The rate rises from a tenth within `rises_s`."""
+    clock, begin = cluster.clock, cluster.clock.now
+
+    def gap() -> float:
+        reached = (clock.now - begin) / rises_s if rises_s else 1.0
+        return rng.expovariate(rate * min(1.0, 0.1 + 0.9 * reached))
+
+    def arrive(number: int) -> None:
+        if clock.now < begin + seconds:
+            come(number)
+            clock.after(gap(), arrive, number + 1)
+
+    clock.after(gap(), arrive, 0)
+
+
+def shared(tenants: int, zipf: float) -> Plan:
+    """Tenants, each with a prefix of 6,000 tokens of its own, asked by Zipf's law (0: equally often)."""
+    ranks = list(accumulate((1 + rank) ** -zipf for rank in range(tenants)))
+
+    def plan(cluster: Cluster, rng: random.Random, rate: float, seconds: float) -> None:
+        def come(number: int) -> None:
+            tenant = rng.choices(range(tenants), cum_weights=ranks)[0]
+            text = Text(number, tenant, 6000)
+            cluster.ask(text.ask(str(tenant), length(rng, 150, 0.5, 16, 1000), length(rng, 150, 0.5, 16, 600)))
+
+        # As after a start, lest the rest of the run tells of nothing but its first seconds with empty caches.
+        arrivals(cluster, rng, rate, seconds, come, rises_s=0.3 * seconds)
+
+    return plan
+
+
+def turns(
+    cluster: Cluster,
+    rng: random.Random,
+    number: int,
+    text: Text,
+    count: int,
+    draw: Callable[[], tuple[int, int, float]],
+) -> None:
+    """One conversation: each turn comes when the one before is answered and the user, or the tool, is done."""
+
+    def turn(left: int) -> None:
+        prompt, answer, think_s = draw()
+
+        def answered(_: Asked) -> None:
+            if left > 1:
+                cluster.clock.after(think_s, turn, left - 1)
+
+        cluster.ask(text.ask(str(number % 16), prompt, answer), answered)
+
+    turn(count)
+
+
+def chats(cluster: Cluster, rng: random.Random, rate: float, seconds: float) -> None:
+    """Growing chats of 2 to 14 turns on four system prompts; users think for some ten seconds. `rate` is of turns."""
+
+    def draw() -> tuple[int, int, float]:
+        return length(rng, 120, 0.9, 8, 3000), length(rng, 180, 0.6, 16, 800), rng.expovariate(0.1)
+
+    def come(number: int) -> None:
+        turns(cluster, rng, number, Text(number, number % 4, 800), rng.randint(2, 14), draw)
+
+    arrivals(cluster, rng, rate / 8, seconds, come)
+
+
+def agents(cluster: Cluster, rng: random.Random, rate: float, seconds: float) -> None:
+    """Tool loops of 8 to 30 steps on a 3,000-token preamble: long results, short answers, hardly any pause."""
+
+    def draw() -> tuple[int, int, float]:
+        return length(rng, 500, 0.9, 30, 6000), length(rng, 60, 0.6, 10, 400), 0.2 + rng.expovariate(1.0)
+
+    def come(number: int) -> None:
+        turns(cluster, rng, number, Text(number, number % 6, 3000), rng.randint(8, 30), draw)
+
+    arrivals(cluster, rng, rate / 19, seconds, come)
+
+
+def independent(prompt: tuple[float, float, int, int], answer: tuple[float, float, int, int]) -> Plan:
+    """Prompts that share nothing."""
+
+    def plan(cluster: Cluster, rng: random.Random, rate: float, seconds: float) -> None:
+        def come(number: int) -> None:
+            cluster.ask(Text(number).ask("a", length(rng, *prompt), length(rng, *answer)))
+
+        arrivals(cluster, rng, rate, seconds, come)
+
+    return plan
+
+
+SHORT = independent((60, 0.6, 8, 400), (120, 0.6, 16, 400))
+VERY_MIXED = independent((400, 1.7, 16, 16_000), (100, 0.8, 8, 500))
+MEDIUM = independent((600, 0.8, 32, 4000), (120, 0.6, 16, 400))
+
+
+def bursts(cluster: Cluster, rng: random.Random, rate: float, seconds: float) -> None:
+    """Every 20 s, 2 s at six times the rate of the rest; the mean is `rate`."""
+    calm = rate / 1.5
+    MEDIUM(cluster, rng, calm, seconds)
+    for begin in range(10, int(seconds), 20):
+        cluster.clock.after(begin, MEDIUM, cluster, random.Random(rng.random()), 5 * calm, 2.0)
+
+
+def frozen(cluster: Cluster, rng: random.Random, rate: float, seconds: float) -> None:
+    """One engine stands still for 20 s in the middle."""
+    MEDIUM(cluster, rng, rate, seconds)
+    cluster.clock.after(seconds / 2, cluster.freeze, 3)
+    cluster.clock.after(seconds / 2 + 20.0, cluster.thaw, 3)
+
+
+def flood(cluster: Cluster, rng: random.Random, rate: float, seconds: float) -> None:
+    """Ten tenants share four fifths of `rate`; in the middle third another one sends as much as all of it."""
+
+    def come(number: int) -> None:
+        cluster.ask(Text(number).ask(str(number % 10), length(rng, 600, 0.8, 32, 4000), length(rng, 120, 0.6, 16, 400)))
+
+    def flooding(number: int) -> None:
+        cluster.ask(Text((1 << 20) + number).ask("flood", length(rng, 2000, 0.5, 32, 8000), 50))
+
+    arrivals(cluster, rng, 0.8 * rate, seconds, come)
+    cluster.clock.after(seconds / 3, arrivals, cluster, random.Random(rng.random()), rate, seconds / 3, flooding)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`about` is for people; `rates` (requests a second) from easy to hard."""
+
+    about: str
+    plan: Plan
+    rates: tuple[float, ...]
+    setting: Setting = field(default_factory=Setting)
+    seconds: float = 120.0
+
+
+ONE_3X = Setting(slowness=(3.0,) + (1.0,) * 7)
+ONE_10X = Setting(slowness=(10.0,) + (1.0,) * 7)
+
+WORKLOADS: dict[str, Workload] = {
+    "shared": Workload("150 prefixes of 6,000 tokens", shared(150, 0.0), (75,)),
+    "shared-many": Workload("800 prefixes of 6,000 tokens, by Zipf's law", shared(800, 0.8), (30, 40), seconds=240.0),
+    "chats": Workload("growing chats", chats, (25,), seconds=150.0),
+    "agents": Workload("tool loops", agents, (30,), seconds=150.0),
+    "short": Workload("short independent prompts", SHORT, (110,), seconds=60.0),
+    "mixed-lengths": Workload("independent prompts of very mixed length", VERY_MIXED, (30,), seconds=150.0),
+    "slow-3x": Workload("medium prompts, one engine 3x slower", MEDIUM, (40,), ONE_3X),
+    "slow-10x": Workload("medium prompts, one engine 10x slower", MEDIUM, (40,), ONE_10X),
+    "bursts": Workload("medium prompts in bursts", bursts, (40,)),
+    "frozen": Workload("medium prompts, one engine frozen for 20 s", frozen, (40,)),
+    "flood": Workload("medium prompts, one tenant floods", flood, (30,), Setting(slots=32)),
+}

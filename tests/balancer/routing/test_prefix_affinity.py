@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from balancer.pool.ledger import Lease
+from balancer.routing.policy import BYTES_A_TOKEN, FEW, RouteNeed
+from balancer.routing.prefix_index import TOKENS_A_BLOCK
+from tests.balancer.routing.pools import Pool
+
+SIZES = [4, FEW + 4]
+
+
+def a_pool(size: int) -> Pool:
+    pool = Pool("prefix-affinity")
+    pool.add_many(size, slots=1000)
+    return pool
+
+
+def chat(number: int, blocks: int, shared: int = 0) -> RouteNeed:
+    """A prompt of so many blocks, of which the first are everybody's."""
+    chain = [*range(shared), *(1000 * (number + 1) + at for at in range(shared, blocks))]
+    return RouteNeed("m", "chat", blocks * TOKENS_A_BLOCK * BYTES_A_TOKEN, blocks=chain)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_chat_that_grows_stays_where_it_began(size: int) -> None:
+    pool = a_pool(size)
+    first = {number: pool.choose(chat(number, 20)) for number in range(3 * size)}
+    for turn in range(1, 5):
+        for number, backend in first.items():
+            assert pool.choose(chat(number, 20 + 5 * turn), float(turn)) == backend
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_new_chats_are_spread(size: int) -> None:
+    pool = a_pool(size)
+    given = Counter(pool.choose(chat(number, 20)) for number in range(5 * size))
+    assert set(given.values()) == {5}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_all_have_in_common_draws_nobody_to_one(size: int) -> None:
+    pool = a_pool(size)
+    given = Counter(pool.lease(chat(number, 40, shared=4)).spec.name for number in range(5 * size))
+    assert max(given.values()) <= 7
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_backend_that_is_far_behind_is_left_and_the_next_one_then_holds_the_prefix_too(size: int) -> None:
+    pool = a_pool(size)
+    need = chat(0, 20)
+    home = pool.choose(need)
+    held: list[Lease] = []
+    while not held or held[-1].spec.name == home:
+        held.append(pool.lease(need))
+        assert len(held) < 100
+    assert len(held) > 5
+    second = held[-1].spec.name
+    for lease in held:
+        pool.first_token(lease, 1.0)
+        pool.end(lease, 1.0)
+    assert pool.choose(need, 2.0) in (home, second)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_prompts_without_blocks_go_where_the_work_is_least(size: int) -> None:
+    pool = a_pool(size)
+    pool.lease(RouteNeed("m", "chat", 400_000))
+    assert "b0" not in {pool.lease(RouteNeed("m", "chat", 400)).spec.name for _ in range(2 * size)}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_cache_ends_with_its_process(size: int) -> None:
+    pool = a_pool(size)
+    home = pool.choose(chat(0, 20))
+    pool.remove(home)
+    second = pool.choose(chat(0, 20))
+    assert second != home
+    pool.add(home, slots=1000, instance="another", port=999)
+    assert pool.choose(chat(0, 25)) == second
+
+
+def test_what_was_in_the_cache_is_no_work() -> None:
+    pool = a_pool(2)
+    home = pool.choose(chat(0, 100))
+    held = pool.lease(chat(0, 100))
+    assert held.spec.name == home
+    given = Counter(pool.lease(chat(number, 10)).spec.name for number in range(1, 21))
+    assert given[home] == pytest.approx(10, abs=1)
+
+
+def test_a_pool_of_many_decides_as_one_of_few() -> None:
+    few, many = a_pool(FEW), a_pool(FEW)
+    many.add("z", weight=1e-9, slots=1000)
+    order = []
+    for pool in (few, many):
+        names = []
+        for step in range(6 * FEW):
+            lease = pool.lease(chat(step % 20, 4 + step // 20, shared=2), float(step))
+            names.append(lease.spec.name)
+            pool.first_token(lease, step + 0.1)
+            if step % 3:
+                pool.end(lease, step + 0.2)
+        order.append(names)
+    assert order[0] == order[1]
