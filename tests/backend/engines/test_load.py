@@ -57,7 +57,7 @@ def test_a_device_that_is_not_there_is_told() -> None:
 
 def test_a_missing_extra_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(EngineUnavailable, match=r"llm-balancer\[engine\]"):
+    with pytest.raises(EngineUnavailable, match=r"pip install '\.\[engine\]'"):
         load_model("x", "cpu", 1)
 
 
