@@ -80,6 +80,7 @@ class Dispatcher:
         """When a backend that had answered 429 may be asked again, if somebody waits for that."""
         self._seconds_per_exchange = 1.0
         registry.ledger.on_free = self._slot_freed
+        registry.ledger.on_beat = self._heard
 
     @property
     def uptime_s(self) -> float:
@@ -141,6 +142,23 @@ class Dispatcher:
         if isinstance(found, NoSlot) and found.not_before is not None:
             self._retry_at = min(found.not_before, self._retry_at or found.not_before)
         return found
+
+    @property
+    def wants_blocks(self) -> bool:
+        """Whether routing goes by what prompts begin with."""
+        return self._router.wants_blocks
+
+    def first_token(self, lease: Lease, now: float) -> None:
+        """The backend of this lease began to answer."""
+        self._router.first_token(lease, self.registry.ledger, now)
+
+    def let_go(self, lease: Lease) -> None:
+        """Give a lease back, whatever became of it."""
+        self._router.ended(lease, self.registry.ledger, self.clock.time())
+        lease.release()
+
+    def _heard(self, index: int) -> None:
+        self._router.beat(index, self.registry.ledger, self.clock.time())
 
     def avoid(self, lease: Lease, until: float) -> None:
         """The backend of this lease is at its limit; ask it nothing new before ``until``."""

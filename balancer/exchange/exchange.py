@@ -171,6 +171,8 @@ class Exchange:
         if next(event_data(events), None) is None:
             return  # comments, or a role that was told before: it lives, but there is nothing of an answer yet
         self.times.answers(now)
+        if self._lease is not None:
+            self._hub.first_token(self._lease, now)
         if self._resumption is not None:
             self.resumed += 1
             self._sink.resumed(Opening(self.backend, self.cache_part, self.attempts, resumed=self.resumed))
@@ -239,7 +241,7 @@ class Exchange:
         self._lease = None
         # It has its next turn before the slot it gives back can be taken by one who came later.
         turn.take(self.times.ends_at, again=True)
-        lease.release()
+        self._hub.let_go(lease)
 
     def _may_ask_again(self, failure: Failure, recovery: Recovery, turn: Turn, lease: Lease) -> bool:
         """Nothing came of this backend: may another one be asked?"""
@@ -312,5 +314,5 @@ class Exchange:
             self._call.cancel()
             self._call = None
         if self._lease is not None:
-            self._lease.release()
+            self._hub.let_go(self._lease)
             self._lease = None

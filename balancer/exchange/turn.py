@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from balancer import errors
@@ -10,9 +11,11 @@ from balancer.errors import Failure
 from balancer.exchange.refusal import nobody
 from balancer.pool.ledger import Lease
 from balancer.request import Request
+from balancer.routing.blocks import prompt_blocks
 from balancer.routing.eligible import possible
 from balancer.routing.policy import RouteNeed
 from balancer.routing.select import NoBackend, NoBackendReason, NoSlot
+from balancer.routing.session import session_of
 from balancer.wire import classic
 
 if TYPE_CHECKING:
@@ -45,7 +48,9 @@ class Owner(Protocol):
 class Turn:
     """Any number of leases for one exchange, one after the other."""
 
-    __slots__ = ("_hub", "_model", "_owner", "_request", "_resume", "_until", "_waiter", "excluded", "last_failure")
+    __slots__ = (
+        "_blocks", "_hub", "_model", "_owner", "_request", "_resume", "_until", "_waiter", "excluded", "last_failure",
+    )  # fmt: skip
 
     def __init__(self, hub: Dispatcher, request: Request, model: str, owner: Owner) -> None:
         self._hub = hub
@@ -54,6 +59,8 @@ class Turn:
         self._owner = owner
         self._waiter: Waiter | None = None
         self._until: float | None = None
+        self._blocks: Sequence[int] | None = None
+        """Of the prompt, once somebody wanted them."""
         self._resume = False
         self.excluded: frozenset[str] = frozenset()
         self.last_failure: Failure | None = None
@@ -152,7 +159,18 @@ class Turn:
     def _need(self, excluded: frozenset[str]) -> RouteNeed:
         request = self._request
         named = request.model is not None or self._resume
-        return RouteNeed(self._model, request.endpoint, request.prompt_bytes, excluded, named, self._resume)
+        if self._blocks is None:
+            self._blocks = prompt_blocks(request.body) if self._hub.wants_blocks else ()
+        return RouteNeed(
+            self._model,
+            request.endpoint,
+            request.prompt_bytes,
+            excluded,
+            named,
+            self._resume,
+            session_of(request.body),
+            self._blocks,
+        )
 
     def _nobody(self, reason: NoBackendReason) -> Failure:
         return nobody(reason, self._model, self._request.endpoint, self._hub.retry_after_s())

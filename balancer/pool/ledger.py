@@ -87,6 +87,8 @@ class Ledger:
     def __init__(self, capacity: int) -> None:
         self.on_free: Callable[[int], object] | None = None
         """Called with an index that has a free slot again: after a release, or when a beat tells of more slots."""
+        self.on_beat: Callable[[int], object] | None = None
+        """Called with an index whose backend's load was just recorded."""
         self.specs: list[BackendSpec | None] = [None] * capacity
         self.generation: list[int] = [0] * capacity
         self.in_flight = _integers(capacity)
@@ -199,6 +201,8 @@ class Ledger:
         if load.slots and load.slots != self.slots[index]:
             self.slots[index] = load.slots
             self.tell_free(index)
+        if self.on_beat is not None:
+            self.on_beat(index)
 
     def total_in_flight(self) -> int:
         """All leases held, those on backends that left lately included."""

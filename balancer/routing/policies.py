@@ -16,15 +16,20 @@ from balancer.routing.random_choice import RandomChoice
 from balancer.routing.round_robin import RoundRobin
 from balancer.routing.session import Session
 
-POLICIES: Mapping[str, Callable[[], Policy]] = MappingProxyType(
-    {policy.name: policy for policy in (RoundRobin, LeastConnections, RandomChoice, PowerOfTwo, Priority)}
+_ALL: tuple[Callable[[], Policy], ...] = (
+    RoundRobin,
+    LeastConnections,
+    RandomChoice,
+    PowerOfTwo,
+    Priority,
+    Session,
+    LeastTokens,
+    PrefixAffinity,
 )
+POLICIES: Mapping[str, Callable[[], Policy]] = MappingProxyType({make().name: make for make in _ALL})
 
-UNOFFERED: Mapping[str, Callable[[], Policy]] = MappingProxyType(
-    {policy.name: policy for policy in (Session, LeastLatency, LeastTokens, PrefixAffinity)}
-)
-"""Kept from operators while no exchange gives `RouteNeed.session` and `blocks`, or calls `Router.first_token`, `ended`
-and `beat`; the simulator does."""
+UNOFFERED: Mapping[str, Callable[[], Policy]] = MappingProxyType({LeastLatency.name: LeastLatency})
+"""Kept from operators: who fails without a first token looks quick to it. The simulator compares it."""
 
 
 def make_policy(name: str) -> Policy:

@@ -49,13 +49,15 @@ class World:
             heapq.heappush(ending, (self.now + slow * HEALTHY_S, tick, lease, slow))
 
     def end(self, at: float, tick: int, lease: Lease, slow: float) -> None:
-        breaker = self.pool.registry.breaker
+        breaker, router, ledger = self.pool.registry.breaker, self.pool.router, self.pool.ledger
         with lease:
             if slow:
+                router.first_token(lease, ledger, tick / 20 + 0.1 * slow)
                 breaker.succeeded(lease, at, ttft_s=0.1 * slow, prompt_tokens=1000, itl_s=0.02 * slow)
                 self.latencies.append((tick / 20, at - tick / 20))
             else:
                 breaker.failed(lease, at)
+            router.ended(lease, ledger, at)
 
     def shares(self, begin: float, end: float) -> Counter[str]:
         return Counter(name for at, name in self.asked if begin <= at < end)

@@ -6,7 +6,16 @@ from balancer.routing.policies import POLICIES, UNOFFERED, make_policy
 
 
 def test_the_policies_are_known_by_the_names_operators_write() -> None:
-    assert sorted(POLICIES) == ["least-connections", "power-of-two", "priority", "random", "round-robin"]
+    assert sorted(POLICIES) == [
+        "least-connections",
+        "least-tokens",
+        "power-of-two",
+        "prefix-affinity",
+        "priority",
+        "random",
+        "round-robin",
+        "session",
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
@@ -21,7 +30,7 @@ def test_an_unknown_name_is_an_error() -> None:
         make_policy("best")
 
 
-def test_what_is_not_told_what_it_needs_cannot_be_named() -> None:
+def test_what_is_not_offered_cannot_be_named() -> None:
     assert not POLICIES.keys() & UNOFFERED.keys()
     for name in UNOFFERED:
         with pytest.raises(KeyError):
