@@ -97,7 +97,7 @@ class _Main(click.Group):
 @click.option("--admin-port", default=1230, help="Port for status, drain and purge; 0 picks a free one.")
 @click.option("-r", "--round-robin", is_flag=True, help="Each backend in turn, by weight.")
 @click.option("-c", "--least-connections", is_flag=True, help="The backend with the fewest requests for its weight.")
-@click.option("--policy", default=None, help="How a backend is chosen: see docs/routing.md.  [default: least-connections]")
+@click.option("--policy", default=None, help="How a backend is chosen: docs/routing.md.  [default: least-connections]")
 @click.option(
     "--upstream",
     multiple=True,
