@@ -10,6 +10,7 @@
 * ``pool``       who is alive, who has which slots: failure detector, ledger, registry, the immutable pool view
 * ``routing``    eligible -> policy -> lease, in one synchronous call
 * ``upstream``   the backends' side of a request: dial, reuse, relay, cancel
+* ``caching``    the cache as the settings want it, with its learned verdict
 * ``embeddings``  the cache's embedder as a model for clients
 * ``adapters``   one third-party library each, imported lazily
 * ``request``, ``errors``, ``tasks``  what all rooms share

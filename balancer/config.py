@@ -51,7 +51,10 @@ class Config:
     cache_size: int = 10_000
     """Entries."""
     cache_bytes: int = 256 << 20
+    cache_wrong_share: float = 0.02
+    """Of what the learned verdict serves: how much may be wrong."""
     cache_threshold: float = 0.95
+    """For embedders that no learned verdict knows."""
     cache_ttl_s: float = 86_400.0
     cache_wait_ms: float = 30.0
     embedder: bool = True
@@ -84,6 +87,7 @@ class Config:
         _require(self.port == 0 or self.port != self.admin_port, "admin_port", "another port than --port")
         for name in ("cache_size", "cache_bytes"):
             _require(getattr(self, name) >= 1, name, "at least 1; --no-cache turns the cache off")
+        _require(0.0 <= self.cache_wrong_share <= 1.0, "cache_wrong_share", "a share from 0 to 1")
         _require(0.0 < self.cache_threshold <= 1.0, "cache_threshold", "a cosine above 0, up to 1")
         for name in ("queue_size", "queue_bytes", "drain_timeout_s", "cache_wait_ms"):
             _require(getattr(self, name) >= 0, name, "0 or more")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import logging
 import os
@@ -21,8 +20,7 @@ from balancer import tasks
 from balancer.adapters.embedder.model import PACKAGED_NAME
 from balancer.adapters.embedder.process import Embedder
 from balancer.admission.queue import WaitQueue
-from balancer.cache.keys import KeyRules
-from balancer.cache.store import CacheLimits, CacheStore
+from balancer.caching import cache_lane
 from balancer.config import Config
 from balancer.doors.accepting import accept_faster
 from balancer.doors.addresses import is_loopback
@@ -41,7 +39,6 @@ from balancer.doors.native import NativeConnection
 from balancer.doors.openai import OpenAIDoor
 from balancer.embeddings import OwnEmbeddings
 from balancer.errors import ConfigError
-from balancer.exchange.cached import CacheLane
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.ports import Upstream
 from balancer.listening import cannot_listen, listen
@@ -110,7 +107,7 @@ class Daemon:
             clock=loop,
             unix_time=lambda: int(time.time()),
             limits=exchange_limits(config),
-            cache=_cache_lane(config, embedder, loop),
+            cache=cache_lane(config, embedder, loop),
             default_model=config.default_model,
         )
         agents = Agents(
@@ -170,9 +167,8 @@ class Daemon:
         if own is not None:
             self._sweeps.append(own.advance)
 
-        sniffer = functools.partial(Sniffer, self._doors)
-        server = await listen(sniffer, config.host, port, option="port", backlog=BACKLOG)
-        servers = [server, *await accept_faster(server, sniffer, backlog=BACKLOG)]
+        server = await listen(self._sniffer, config.host, port, option="port", backlog=BACKLOG)
+        servers = [server, *await accept_faster(server, self._sniffer, backlog=BACKLOG)]
         admin_server = await listen(
             lambda: HttpConnection(clients, admin.answer), config.admin_host, config.admin_port, option="admin-port"
         )
@@ -227,6 +223,9 @@ class Daemon:
         for dispatcher in dispatchers:
             dispatcher.abort()
         await asyncio.sleep(0)  # let their last lines go out
+
+    def _sniffer(self) -> Sniffer:
+        return Sniffer(self._doors)  # those of now: a reload makes others
 
     def _signalled(self, signum: int) -> None:
         """The first signal drains, the second hurries."""
@@ -300,17 +299,3 @@ def _embedding_model(config: Config) -> str:
     name = config.cache_model or PACKAGED_NAME
     folder = Path(name).expanduser()
     return folder.name if folder.is_dir() else name
-
-
-def _cache_lane(config: Config, embedder: Embedder | None, loop: asyncio.AbstractEventLoop) -> CacheLane | None:
-    if not config.cache:
-        return None
-    limits = CacheLimits(max_entries=config.cache_size, max_bytes=config.cache_bytes, threshold=config.cache_threshold)
-    return CacheLane(
-        CacheStore(limits),
-        embedder,
-        loop,
-        wait_s=config.cache_wait_ms / 1000,
-        ttl_s=config.cache_ttl_s,
-        rules=KeyRules(temperature_max=config.cache_temperature_max, per_user=config.cache_per_user),
-    )

@@ -164,7 +164,7 @@ def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, output: Pat
     end = model.config.eos_token_id
     small.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=True,
-        temperature=0.5,
+        temperature=0.4,
         top_p=0.9,
         max_new_tokens=320,
         eos_token_id=end,

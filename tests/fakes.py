@@ -18,7 +18,7 @@ from balancer.errors import Failure
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.exchange import Exchange
-from balancer.exchange.ports import Embedding, Opening, Outcome, Receiver, Vector
+from balancer.exchange.ports import Embedding, Opening, Outcome, Receiver, TokenVectors, Vector
 from balancer.exchange.timeline import Limits
 from balancer.pool.backend import BackendSpec
 from balancer.pool.load import Load
@@ -189,6 +189,7 @@ class FakeEmbedding:
         self.callback = callback
         self.wait_s = wait_s
         self.vector: Vector | None = None
+        self.token_vectors: TokenVectors | None = None
         self.cancelled = False
 
     def cancel(self) -> None:
@@ -197,6 +198,11 @@ class FakeEmbedding:
     def answer(self, *numbers: float) -> None:
         self.vector = np.array(numbers, dtype=np.float32)
         self.callback(self.vector)
+
+    def answer_with_tokens(self, *numbers: float) -> None:
+        """As a model that tells three tokens, in two layers."""
+        self.token_vectors = np.ones((3, 2 * len(numbers)), np.int8)
+        self.answer(*numbers)
 
     def late(self) -> None:
         """Its time is up."""

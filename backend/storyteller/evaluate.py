@@ -123,7 +123,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--model", type=Path, default=MODEL, help="directory of the model (default: the built-in one)")
     parser.add_argument("--seeds", type=int, default=200, help="number of stories, seeds 0, 1, ... (default 200)")
-    parser.add_argument("--temperature", type=float, default=0.5)
+    parser.add_argument("--temperature", type=float, default=0.4)
     parser.add_argument("--top-p", type=float, default=0.9)
     parser.add_argument("--show", type=int, default=0, metavar="N", help="print the first N stories as well")
     parser.add_argument("--failures", action="store_true", help="print each story that fails a bar by itself")

@@ -190,10 +190,10 @@ def pick_topic(rng: random.Random, unseen: bool = False) -> tuple[Topic, str]:
     return Topic(name=name, kind=kind, hers=shown, place=place, wish=wish), subject.removesuffix(",")
 
 
-def request(rng: random.Random, forms: tuple[str, ...], subject: str, small: float = 0.03) -> str:
-    """One of `forms` about `subject`; this share is typed in small letters."""
+def request(rng: random.Random, forms: tuple[str, ...], subject: str) -> str:
+    """One of `forms` about `subject`, now and then typed without capitals."""
     text = expand(rng.choice(forms), {"x": subject}, {}, rng)
-    return text.lower() if rng.random() < small else text
+    return text.lower() if rng.random() < 0.03 else text
 
 
 def _asked(rng: random.Random, again: bool) -> tuple[str, Story]:
@@ -201,8 +201,7 @@ def _asked(rng: random.Random, again: bool) -> tuple[str, Story]:
         return rng.choice(_MORE if again else _PLAIN), stories.tell(rng)
     topic, subject = pick_topic(rng)
     forms = _AGAIN + ASK[:24] if again else ASK
-    # More in small letters than people type: a name then has to be written otherwise than it was read.
-    return request(rng, forms, subject, small=0.15), stories.tell(rng, topic)
+    return request(rng, forms, subject), stories.tell(rng, topic)
 
 
 def _odd(rng: random.Random) -> str:

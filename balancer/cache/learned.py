@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import zipfile
 from functools import lru_cache
 from typing import Any, Final
 
@@ -52,7 +51,7 @@ class LearnedVerdict:
             self.embedder_id = str(meta["embedder"])
             self._slope, self._offset = (float(number) for number in meta["calibration"])
             self._curve = sorted((float(share), float(probability)) for share, probability in meta["curve"])
-        except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zip, zlib, numpy and json each have their own for damaged bytes
             raise BadVerdictFile(f"no verdict's file: {error}") from error
         if self._network.features != COUNT or not self._curve:
             raise BadVerdictFile("a verdict's file of another version")

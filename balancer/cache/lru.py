@@ -15,6 +15,7 @@ from cachetools import LRUCache
 
 from balancer.cache.counters import Counters
 from balancer.cache.entry import Entry
+from balancer.cache.reading import Reading
 
 
 class Record(NamedTuple):
@@ -24,7 +25,9 @@ class Record(NamedTuple):
     scope: bytes | None
     """The scope whose matrix holds its vector; ``None``: it has none."""
     size_bytes: int
-    """With its vector."""
+    """With its vector and its reading."""
+    reading: Reading | None = None
+    """What the learned verdict compares; ``None``: it has none, or no vector either."""
 
 
 class EntryLRU(LRUCache[bytes, Record]):

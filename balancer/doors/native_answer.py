@@ -89,6 +89,8 @@ class NativeAnswer:
         }
         if outcome.similarity is not None:
             fields["similarity"] = round(outcome.similarity, 4)
+        if outcome.probability is not None:
+            fields["probability"] = round(outcome.probability, 4)
         if outcome.age_s is not None:
             fields["age_s"] = round(outcome.age_s, 1)
         if self._usage is not None:

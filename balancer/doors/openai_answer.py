@@ -206,12 +206,14 @@ def fields_of(opening: Opening | None) -> bytes:
 
 
 def cache_header(opening: Opening) -> str:
-    """``miss``, ``exact; age=12``, ``semantic; similarity=0.971; age=3``."""
+    """``miss``, ``exact; age=12``, ``semantic; similarity=0.971; probability=0.993; age=3``."""
     if opening.similarity is None and opening.age_s is None:
         return opening.cache
     parts = [opening.cache]
     if opening.similarity is not None:
         parts.append(f"similarity={opening.similarity:.3f}")
+    if opening.probability is not None:
+        parts.append(f"probability={opening.probability:.3f}")
     if opening.age_s is not None:
         parts.append(f"age={opening.age_s:.0f}")
     return "; ".join(parts)

@@ -1,23 +1,30 @@
 """The cache as an exchange uses it: the pure store, the embedder beside it, and the time one may wait for the other.
 
 A question is embedded at most once: on the lookup, or, where that was skipped, after its answer was stored. A
-request never waits for the embedder longer than ``wait_s``; what arrives later still serves the store.
+request never waits for the embedder longer than ``wait_s``; what arrives later still serves the store. The learned
+verdict judges the vectors of the embedder it was trained with. A text it can't read has no near answer and is none:
+the simple verdict does not stand in for it.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from balancer.cache.control import cache_control
 from balancer.cache.entry import Entry, entry_for
 from balancer.cache.keys import CacheKeys, KeyRules, derive
+from balancer.cache.learned import LearnedVerdict
+from balancer.cache.reading import Reading
 from balancer.cache.store import CacheStore, Hit
 from balancer.exchange.journal import Answer
 from balancer.exchange.ports import Clock, Embedder, Embedding, Vector
 from balancer.request import Request
 from balancer.wire import openai
 from balancer.wire.jsontext import encode_sorted
+
+log = logging.getLogger(__name__)
 
 
 class CacheLane:
@@ -54,7 +61,7 @@ class CacheLane:
             encode=encode_sorted,
         )
 
-    def exact(self, request: Request, keys: CacheKeys) -> Entry | None:
+    def exact(self, request: Request, keys: CacheKeys) -> Hit | None:
         """The answer to an equal request."""
         if not cache_control(request.cache).look:
             self._store.count_skip(request.cache)
@@ -62,8 +69,7 @@ class CacheLane:
         if keys.exact is None:
             self._store.count_skip(keys.skip or "uncacheable")
             return None
-        hit = self._store.lookup_exact(keys, self._clock.time())
-        return hit.entry if hit is not None else None
+        return self._store.lookup_exact(keys, self._clock.time())
 
     def embed(self, request: Request, keys: CacheKeys, callback: Callable[[Vector | None], None]) -> Embedding | None:
         """Embed the question for a near match, if that is worth waiting for; if not, a miss is counted.
@@ -82,15 +88,42 @@ class CacheLane:
             self._store.count_miss(skip or "embedder_busy")
         return ticket
 
-    def near(self, keys: CacheKeys, vector: Vector | None) -> Hit | None:
+    def read(self, keys: CacheKeys, embedding: Embedding) -> Reading | None:
+        """What the learned verdict keeps of the question; ``None`` where it does not judge, or can't read it."""
+        verdict, vector, tokens = self._learned(), embedding.vector, embedding.token_vectors
+        if verdict is None or vector is None or tokens is None:
+            return None
+        try:
+            return verdict.read(keys.text, vector, tokens)
+        except Exception as error:  # whatever a text does to it, the request goes on
+            _tell_of(error)
+            return None
+
+    def near(self, keys: CacheKeys, vector: Vector | None, reading: Reading | None) -> Hit | None:
         """The nearest entry whose answer may serve; ``vector`` ``None``: the embedder took too long."""
-        hit = self._store.lookup_near(keys, vector, self._clock.time()) if vector is not None else None
+        hit = skip = None
+        if vector is None:
+            skip = "embedder_late"
+        elif reading is None and self._learned() is not None:
+            skip = "unread"
+        else:
+            try:
+                hit = self._store.lookup_near(keys, vector, self._clock.time(), reading)
+            except Exception as error:
+                _tell_of(error)
+                skip = "verdict_failed"
         if hit is None:
-            self._store.count_miss("embedder_late" if vector is None else None)
+            self._store.count_miss(skip)
         return hit
 
     def store(
-        self, request: Request, keys: CacheKeys, answer: Answer, backend: str, embedding: Embedding | None
+        self,
+        request: Request,
+        keys: CacheKeys,
+        answer: Answer,
+        backend: str,
+        embedding: Embedding | None,
+        reading: Reading | None = None,
     ) -> None:
         """Keep a complete answer; its question is embedded in the background if it was not before."""
         if keys.exact is None or not cache_control(request.cache).store or not answer.plain:
@@ -107,14 +140,27 @@ class CacheLane:
             now=now,
             ttl_s=self._ttl_s,
         )
-        vector = embedding.vector if embedding is not None else None
-        stored = self._store.put(keys, entry, vector, now)
-        if stored and vector is None and keys.scope is not None and self._embedder is not None:
-            self._embedder.submit(keys.text, lambda late: self._attach(keys, late), background=True)
+        if not self._store.put(keys, entry, None, now) or keys.scope is None or self._embedder is None:
+            return
+        if embedding is not None and embedding.vector is not None:
+            self._attach(keys, embedding, reading)
+            return
+        ticket = self._embedder.submit(keys.text, lambda _: self._attach(keys, ticket, None), background=True)
 
-    def _attach(self, keys: CacheKeys, vector: Vector | None) -> None:
-        if vector is not None:
-            self._store.attach(keys, vector, self._clock.time())
+    def _attach(self, keys: CacheKeys, embedding: Embedding | None, reading: Reading | None) -> None:
+        if embedding is None or embedding.vector is None:
+            return
+        reading = reading or self.read(keys, embedding)
+        if reading is None and self._learned() is not None:
+            self._store.counters.vector_refusals += 1  # nothing could be compared with it
+            return
+        self._store.attach(keys, embedding.vector, self._clock.time(), reading)
+
+    def _learned(self) -> LearnedVerdict | None:
+        """The learned verdict, where it knows the embedder that there is."""
+        verdict, embedder = self._store.verdict, self._embedder
+        known = verdict is not None and embedder is not None and embedder.id == verdict.embedder_id
+        return verdict if known else None
 
     def purge(self, *, tenant: str | None = None, model: str | None = None) -> int:
         """Forget entries; returns how many."""
@@ -127,7 +173,13 @@ class CacheLane:
     def stats(self) -> dict[str, Any]:
         """For the status page."""
         embedder = self._embedder.stats() if self._embedder is not None else None
-        return {**self._store.stats(), "embedder": embedder}
+        verdict = "learned" if self._learned() is not None else "simple"
+        return {**self._store.stats(), "verdict": verdict, "embedder": embedder}
+
+
+def _tell_of(error: Exception) -> None:
+    """By its kind alone: its words may hold those of a request."""
+    log.warning("the verdict failed on a question, which has no near answer: %s", type(error).__name__)
 
 
 def entry_events(entry: Entry, request: Request, model: str, created: int) -> bytes:

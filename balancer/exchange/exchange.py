@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from balancer import errors
-from balancer.cache.entry import Entry
+from balancer.cache.store import Hit
 from balancer.errors import Failure
 from balancer.exchange.cached import entry_events
 from balancer.exchange.journal import Journal
@@ -106,12 +106,13 @@ class Exchange:
             self._turn = Turn(self._hub, self.request, self.model, self)
             self._turn.take(self.times.ends_at)
 
-    def _serve(self, entry: Entry, kind: str, similarity: float | None) -> None:
+    def _serve(self, hit: Hit) -> None:
         """Answer from the cache: the entry's text as events, like any other answer."""
         self.state = step(self.state, Event.HIT)
-        outcome = self.times.cached(self.model, entry, kind, similarity, self._hub.clock.time())
-        self._sink.opened(Opening(outcome.backend, kind, 0, similarity, outcome.age_s))
-        self._sink.events(entry_events(entry, self.request, self.model, self._hub.unix_time()))
+        outcome = self.times.cached(self.model, hit, self._hub.clock.time())
+        opening = Opening(outcome.backend, hit.kind, 0, hit.similarity, outcome.age_s, probability=hit.probability)
+        self._sink.opened(opening)
+        self._sink.events(entry_events(hit.entry, self.request, self.model, self._hub.unix_time()))
         self._hub.ended(self, outcome, None)
         self._sink.done(outcome)
 

@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
-from balancer.cache.entry import Entry
 from balancer.cache.keys import CacheKeys
+from balancer.cache.reading import Reading
+from balancer.cache.store import Hit
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.journal import Journal
 from balancer.exchange.ports import Embedding, Outcome, Vector
 from balancer.request import Request
 
 
-class OnHit(Protocol):
-    def __call__(self, entry: Entry, kind: str, similarity: float | None) -> None: ...
-
-
 class Lookup:
     """One request's. ``hit`` or ``miss`` is called once, at once or when the embedder has answered."""
 
-    __slots__ = ("_embedding", "_hit", "_keys", "_lane", "_miss", "_over", "_request")
+    __slots__ = ("_embedding", "_hit", "_keys", "_lane", "_miss", "_over", "_reading", "_request")
 
-    def __init__(self, lane: CacheLane, request: Request, model: str, hit: OnHit, miss: Callable[[], None]) -> None:
+    def __init__(
+        self, lane: CacheLane, request: Request, model: str, hit: Callable[[Hit], None], miss: Callable[[], None]
+    ) -> None:
         self._lane = lane
         self._request = request
         self._hit = hit
         self._miss = miss
         self._keys: CacheKeys = lane.keys(request, model)
         self._embedding: Embedding | None = None
+        self._reading: Reading | None = None
         self._over = False
 
     def begin(self) -> bool:
         """True: the embedder was asked, and one of the callbacks follows."""
-        entry = self._lane.exact(self._request, self._keys)
-        if entry is not None:
-            self._hit(entry, "exact", None)
+        equal = self._lane.exact(self._request, self._keys)
+        if equal is not None:
+            self._hit(equal)
             return False
         self._embedding = self._lane.embed(self._request, self._keys, self._embedded)
         if self._embedding is None:
@@ -46,9 +45,11 @@ class Lookup:
         """The embedder answered, or its time is up (``None``)."""
         if self._over:
             return
-        near = self._lane.near(self._keys, vector)
+        if self._embedding is not None:
+            self._reading = self._lane.read(self._keys, self._embedding)
+        near = self._lane.near(self._keys, vector, self._reading)
         if near is not None:
-            self._hit(near.entry, "semantic", near.similarity)
+            self._hit(near)
         else:
             self._miss()
 
@@ -56,7 +57,7 @@ class Lookup:
         """Keep what a backend has answered, if it is to be kept: not another model's answer under this one's name."""
         answer = journal.answer()
         if answer is not None and outcome.model == self._keys.model:
-            self._lane.store(self._request, self._keys, answer, outcome.backend, self._embedding)
+            self._lane.store(self._request, self._keys, answer, outcome.backend, self._embedding, self._reading)
 
     def cancel(self) -> None:
         """Nobody waits any more."""

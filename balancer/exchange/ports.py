@@ -14,6 +14,8 @@ from balancer.request import Request
 
 Vector = npt.NDArray[np.float32]
 """An embedding: one row, normalised."""
+TokenVectors = npt.NDArray[np.int8]
+"""What the embedder made of each token of a text: one row a token."""
 
 
 class Outcome(NamedTuple):
@@ -34,6 +36,8 @@ class Outcome(NamedTuple):
     """The cache entry that answered."""
     resumed: int = 0
     """How often another backend went on with it."""
+    probability: float | None = None
+    """That a semantic answer is right, where the learned verdict judged."""
 
 
 class Record(NamedTuple):
@@ -67,6 +71,7 @@ class Opening(NamedTuple):
     age_s: float | None = None
     resumed: int = 0
     """How often another backend went on with it."""
+    probability: float | None = None
 
 
 class Sink(Protocol):
@@ -138,6 +143,10 @@ class Embedding(Protocol):
     @property
     def vector(self) -> Vector | None:
         """Once it is known, which may be after the callback was told otherwise."""
+
+    @property
+    def token_vectors(self) -> TokenVectors | None:
+        """As ``vector``; ``None`` from a model that does not tell them."""
 
     def cancel(self) -> None: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from balancer import errors
-from balancer.cache.entry import Entry
+from balancer.cache.store import Hit
 from balancer.errors import Failure
 from balancer.exchange.ports import Outcome
 from balancer.exchange.state import State
@@ -118,7 +118,19 @@ class Timeline:
             resumed=resumed,
         )
 
-    def cached(self, model: str, entry: Entry, kind: str, similarity: float | None, now: float) -> Outcome:
+    def cached(self, model: str, hit: Hit, now: float) -> Outcome:
         """The outcome of an answer that the cache gave."""
-        taken_s, age_s = now - self.began_at, now - entry.created
-        return Outcome(model, entry.backend, kind, 0, taken_s, taken_s, taken_s, similarity, age_s, entry.id)
+        entry, taken_s = hit.entry, now - self.began_at
+        return Outcome(
+            model,
+            entry.backend,
+            hit.kind,
+            0,
+            taken_s,
+            taken_s,
+            taken_s,
+            hit.similarity,
+            now - entry.created,
+            entry.id,
+            probability=hit.probability,
+        )

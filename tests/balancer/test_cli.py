@@ -135,6 +135,7 @@ def test_an_unknown_setting_in_the_file_suggests_the_right_one(operator: Operato
         ("help: true\n", "unknown setting"),
         ("version: true\n", "unknown setting"),
         ("cache-threshold: 3\n", "cache-threshold"),
+        ("cache-wrong-share: 2\n", "cache-wrong-share"),
     ],
 )
 def test_a_wrong_value_in_the_file_is_told_in_words(operator: Operator, tmp_path: Path, text: str, said: str) -> None:

@@ -19,7 +19,7 @@ def test_the_defaults_are_fine() -> None:
         1230,
         "least-connections",
     )
-    assert config.cache_threshold == 0.95
+    assert (config.cache_wrong_share, config.cache_threshold) == (0.02, 0.95)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,9 @@ def test_the_defaults_are_fine() -> None:
         ({"port": -1}, "port"),
         ({"admin_port": 1234}, "admin-port"),
         ({"cache_size": 0}, "cache-size"),
+        ({"cache_wrong_share": -0.01}, "cache-wrong-share"),
+        ({"cache_wrong_share": 1.01}, "cache-wrong-share"),
+        ({"cache_wrong_share": float("nan")}, "cache-wrong-share"),
         ({"cache_threshold": 0.0}, "cache-threshold"),
         ({"cache_threshold": 1.01}, "cache-threshold"),
         ({"cache_threshold": float("nan")}, "cache-threshold"),

@@ -140,18 +140,20 @@ async def test_a_question_in_other_words_is_answered_with_its_similarity(embeddi
     await learn(embedding, "How do I reset my password?")
     near = await ask(embedding.port, "How can I reset my password?")
     assert near.cache == "semantic" and near.text == "How do I reset my password?"
-    assert near.done is not None and 0.95 <= near.done["similarity"] < 1.0
+    assert near.done is not None and 0.95 <= near.done["similarity"] < 1.0 and 0.98 <= near.done["probability"] <= 1.0
+    assert (await embedding.balancer.status())["cache"]["verdict"] == "learned"
     assert (await ask(embedding.port, "How can I reset my password?", cache="only")).cache == "semantic"
 
 
 @pytest.mark.parametrize(
     ("known", "asked"),
     [
+        ("Is ibuprofen safe during pregnancy?", "Is ibuprofen not safe during pregnancy?"),
         ("Is this mushroom safe to eat?", "Is this mushroom not safe to eat?"),
         ("What is 15 percent of 80 dollars?", "What is 15 percent of 90 dollars?"),
         ("How do I bake bread at home?", "How far is the moon from the earth?"),
     ],
-    ids=["negation", "numbers", "another topic"],
+    ids=["drug", "negation", "numbers", "another topic"],
 )
 async def test_a_question_that_only_looks_alike_is_asked(embedding: Pool, known: str, asked: str) -> None:
     await learn(embedding, known)

@@ -72,3 +72,4 @@ def test_it_continues_a_first_line_to_an_end(loaded: tuple[Any, Any]) -> None:
     assert all(one.ended for one in made)
     assert "Pella" in made[0].text
     assert made[1].text.startswith("\n\n")
+    assert "Borrim" in made[1].text

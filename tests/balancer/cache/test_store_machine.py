@@ -12,10 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from balancer.cache.entry import ENTRY_OVERHEAD_BYTES, entry_for
 from balancer.cache.keys import CacheKeys, derive
+from balancer.cache.learned import LearnedVerdict
 from balancer.cache.store import CacheLimits, CacheStore, vector_bytes
 from balancer.cache.vectors import Vector
+from tests.balancer.cache.verdicts import file, read
 
 DIMENSION = 4
+READING = read(LearnedVerdict(file()), "a")
 LIMITS = CacheLimits(
     max_entries=6,
     max_bytes=5 * (ENTRY_OVERHEAD_BYTES + 500) + 3 * vector_bytes(DIMENSION),
@@ -74,7 +77,7 @@ class Churn(RuleBasedStateMachine):
             now=self.now,
             ttl_s=life_s,
         )
-        stored = self.store.put(keys, entry, vector, self.now)
+        stored = self.store.put(keys, entry, vector, self.now, READING if self.answers % 2 else None)
         assert stored == (entry.size_bytes <= LIMITS.max_entry_bytes)
         if stored:
             self.latest[keys.exact] = (text, self.now + life_s)
@@ -82,7 +85,7 @@ class Churn(RuleBasedStateMachine):
 
     @rule(question=questions, vector=vectors)
     def attach(self, question: tuple[str, str, str], vector: Vector) -> None:
-        self.store.attach(ask(question), vector, self.now)
+        self.store.attach(ask(question), vector, self.now, READING)
 
     @rule(question=questions)
     def look(self, question: tuple[str, str, str]) -> None:
@@ -129,7 +132,9 @@ class Churn(RuleBasedStateMachine):
         assert sum(record.size_bytes for _, record in records) == self.store.size_bytes <= LIMITS.max_bytes
         for _, record in records:
             vector = vector_bytes(DIMENSION + 1) if record.scope is not None else 0
-            assert record.entry.size_bytes <= record.size_bytes <= record.entry.size_bytes + vector
+            reading = record.reading.size_bytes if record.reading is not None else 0
+            assert record.scope is not None or record.reading is None
+            assert record.entry.size_bytes <= record.size_bytes <= record.entry.size_bytes + vector + reading
         assert all(len(index) <= LIMITS.scope_rows_max for index in self.store._scopes.values())
         assert len(self.store._expiries) <= 2 * LIMITS.max_entries + 65
 

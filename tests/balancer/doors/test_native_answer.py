@@ -78,10 +78,11 @@ def test_done_tells_how_the_answer_came_about() -> None:
     out = Out()
     answer = NativeAnswer(out, None)
     answer.events(text_events("a") + last_events("length"))
-    answer.done(an_outcome(cache="semantic", similarity=0.98765, age_s=12.34))
+    answer.done(an_outcome(cache="semantic", similarity=0.98765, probability=0.99341, age_s=12.34))
     done = out.lines[-1]["done"]
     assert done["finish_reason"] == "length"
     assert (done["cache"], done["similarity"], done["age_s"]) == ("semantic", 0.9877, 12.3)
+    assert done["probability"] == 0.9934
     assert done["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     assert (done["queue_ms"], done["ttft_ms"], done["total_ms"]) == (1.2, 500.0, 2000.0)
     assert "id" not in out.lines[-1]

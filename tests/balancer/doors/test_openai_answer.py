@@ -506,6 +506,8 @@ def test_the_cache_header_tells_how_near_and_how_old() -> None:
     assert cache_header(Opening("a", "miss", 1)) == "miss"
     assert cache_header(Opening("a", "exact", 0, None, 12.4)) == "exact; age=12"
     assert cache_header(Opening("a", "semantic", 0, 0.97123, 3.0)) == "semantic; similarity=0.971; age=3"
+    judged = Opening("a", "semantic", 0, 0.97123, 3.0, probability=0.99341)
+    assert cache_header(judged) == "semantic; similarity=0.971; probability=0.993; age=3"
 
 
 def test_the_head_says_who_answered_if_anybody_did() -> None:

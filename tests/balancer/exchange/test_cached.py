@@ -2,25 +2,34 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pytest
+
 from balancer.cache.keys import KeyRules
-from balancer.cache.store import CacheLimits, CacheStore
+from balancer.cache.learned import LearnedVerdict
+from balancer.cache.reading import Reading
+from balancer.cache.store import CacheLimits, CacheStore, Hit
+from balancer.cache.verdict import Verdict
 from balancer.exchange.cached import CacheLane, entry_events
 from balancer.exchange.journal import Answer
-from balancer.exchange.ports import Vector
+from balancer.exchange.ports import TokenVectors, Vector
 from balancer.request import Request
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event_data
+from tests.balancer.cache.verdicts import DIMENSION, file
 from tests.fakes import FakeClock, FakeEmbedder
 
 ANSWER = Answer("a cat", "stop", "m", 3, 2, True)
+NEAR = np.full(DIMENSION, DIMENSION**-0.5, np.float32)
+TOKENS = np.ones((3, 2 * DIMENSION), np.int8)
 
 
 class Lane:
     """A lane with its fakes."""
 
-    def __init__(self, embedder: FakeEmbedder | None) -> None:
+    def __init__(self, embedder: FakeEmbedder | None, verdict: LearnedVerdict | None = None) -> None:
         self.clock = FakeClock()
-        self.store = CacheStore(CacheLimits())
+        self.store = CacheStore(CacheLimits(), verdict)
         self.embedder = embedder
         self.lane = CacheLane(self.store, embedder, self.clock, wait_s=0.03, ttl_s=60.0, rules=KeyRules())
         self.heard: list[Vector | None] = []
@@ -47,6 +56,17 @@ class Lane:
         request = self.request(prompt, **changes)
         return self.lane.embed(request, self.lane.keys(request, "m"), self.heard.append) is not None
 
+    def near(self, prompt: str, vector: Vector, tokens: TokenVectors | None = TOKENS) -> Hit | None:
+        """Embed, read, look up."""
+        assert self.embedder is not None
+        request = self.request(prompt)
+        keys = self.lane.keys(request, "m")
+        embedding = self.lane.embed(request, keys, self.heard.append)
+        assert embedding is not None
+        self.embedder.asked[-1].token_vectors = tokens
+        self.embedder.asked[-1].answer(*vector)
+        return self.lane.near(keys, embedding.vector, self.lane.read(keys, embedding))
+
 
 def with_one_neighbour() -> Lane:
     embedder = FakeEmbedder()
@@ -54,6 +74,73 @@ def with_one_neighbour() -> Lane:
     lane.put("what is a lion")
     embedder.asked[0].answer(1.0, 0.0)
     return lane
+
+
+def learned(known: str, *, id: str = "model@1", tokens: TokenVectors | None = TOKENS) -> Lane:
+    """A lane whose verdict trusts everything that no gate refuses, and that knows one question."""
+    embedder = FakeEmbedder()
+    embedder.id = id
+    lane = Lane(embedder, LearnedVerdict(file(bias=5.0)))
+    lane.put(known)
+    embedder.asked[0].token_vectors = tokens
+    embedder.asked[0].answer(*NEAR)
+    return lane
+
+
+def test_the_learned_verdict_judges_the_embedder_that_it_knows() -> None:
+    lane = learned("who is Ann")
+    hit = lane.near("who's Ann", NEAR)
+    assert hit is not None and hit.probability is not None
+    assert lane.near("who is not Ann", NEAR) is None
+    assert lane.store.counters.near_refusals == {"polarity": 1}
+    assert lane.lane.stats()["verdict"] == "learned"
+
+
+def test_the_simple_verdict_judges_any_other() -> None:
+    lane = learned("who is Ann", id="other@2")
+    hit = lane.near("who's Ann", NEAR)
+    assert hit is not None and hit.probability is None
+    assert lane.lane.stats()["verdict"] == "simple"
+
+
+@pytest.mark.parametrize("tokens", [None, TOKENS[:0], TOKENS[:, :3]], ids=["none", "no rows", "another width"])
+def test_a_question_that_cannot_be_read_has_no_near_answer(tokens: TokenVectors | None) -> None:
+    lane = learned("who is Ann")
+    assert lane.near("who is Ann?", NEAR, tokens) is None
+    assert lane.store.stats()["near_skips"] == {"unread": 1}
+
+
+def test_a_question_that_cannot_be_read_is_kept_for_equal_requests_alone() -> None:
+    lane = learned("who is Ann", tokens=None)
+    assert lane.exact("who is Ann")
+    assert not lane.embed("who's Ann")
+    assert (lane.store.stats()["vectors"], lane.store.stats()["vector_refusals"]) == (0, 1)
+
+
+def test_a_verdict_that_fails_costs_the_near_answer_and_its_words_are_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(LearnedVerdict):
+        def judge(self, new: Reading, old: Reading, similarity: float, *, least: float = 0.0) -> Verdict:
+            raise ZeroDivisionError(new.text)
+
+    lane = learned("who is Ann")
+    lane.store.verdict = Broken(file())
+    assert lane.near("who's Ann", NEAR) is None
+    assert lane.store.stats()["near_skips"] == {"verdict_failed": 1}
+    assert "ZeroDivisionError" in caplog.text and "Ann" not in caplog.text
+
+
+def test_a_text_that_fails_to_be_read_has_no_near_answer(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(LearnedVerdict):
+        def read(self, text: str, vector: Vector, tokens: TokenVectors) -> Reading | None:
+            raise ZeroDivisionError(text)
+
+    lane = learned("who is Ann")
+    lane.store.verdict = Broken(file())
+    assert lane.near("who's Ann", NEAR) is None
+    assert lane.store.stats()["near_skips"] == {"unread": 1}
+    assert "ZeroDivisionError" in caplog.text and "Ann" not in caplog.text
 
 
 def test_an_equal_request_is_answered_until_it_expires() -> None:
@@ -136,9 +223,9 @@ def test_an_entry_is_told_again_as_an_ordinary_stream() -> None:
     lane = Lane(None)
     lane.put("hello")
     request = lane.request("hello", endpoint="chat", body={"messages": [{"role": "user", "content": "hello"}]})
-    entry = lane.lane.exact(lane.request("hello"), lane.lane.keys(lane.request("hello"), "m"))
-    assert entry is not None
-    datas = list(event_data(entry_events(entry, request, "m", 7)))
+    hit = lane.lane.exact(lane.request("hello"), lane.lane.keys(lane.request("hello"), "m"))
+    assert hit is not None
+    datas = list(event_data(entry_events(hit.entry, request, "m", 7)))
     chunks = [parse_chunk(data) for data in datas[:-1]]
     assert datas[-1] == b"[DONE]"
     assert chunk_text(chunks[0].choices[0]) == "a cat"

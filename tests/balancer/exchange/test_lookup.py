@@ -2,15 +2,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from balancer.cache.entry import Entry
 from balancer.cache.keys import KeyRules
-from balancer.cache.store import CacheLimits, CacheStore
+from balancer.cache.learned import LearnedVerdict
+from balancer.cache.store import CacheLimits, CacheStore, Hit
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.journal import Journal
 from balancer.exchange.lookup import Lookup
 from balancer.exchange.ports import Outcome
 from balancer.request import Request
 from balancer.wire.whole import whole_body
+from tests.balancer.cache.verdicts import DIMENSION, file
 from tests.fakes import FakeClock, FakeEmbedder, last_events, text_events
 
 
@@ -21,9 +22,9 @@ def an_outcome(model: str = "m") -> Outcome:
 class Desk:
     """Lookups in one cache, and what came of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, verdict: LearnedVerdict | None = None) -> None:
         self.embedder = FakeEmbedder()
-        self.store = CacheStore(CacheLimits())
+        self.store = CacheStore(CacheLimits(), verdict)
         self.lane = CacheLane(self.store, self.embedder, FakeClock(), wait_s=0.03, ttl_s=60.0, rules=KeyRules())
         self.heard: list[tuple[str, str | None]] = []
 
@@ -38,8 +39,8 @@ class Desk:
         request = Request(**{**fields, **changes})
         return Lookup(self.lane, request, "m", self._hit, lambda: self.heard.append(("miss", None)))
 
-    def _hit(self, entry: Entry, kind: str, similarity: float | None) -> None:
-        self.heard.append((kind, entry.text))
+    def _hit(self, hit: Hit) -> None:
+        self.heard.append((hit.kind, hit.entry.text))
 
     def answer(self, lookup: Lookup, text: str, finish_reason: str = "stop") -> None:
         journal = Journal()
@@ -69,6 +70,29 @@ def test_a_near_one_hits_when_the_embedder_has_answered() -> None:
     assert desk.heard == []
     desk.embedder.asked[-1].answer(1.0, 0.0)
     assert desk.heard == [("semantic", "a cat")]
+
+
+def test_a_near_one_that_the_learned_verdict_refuses_is_a_miss_and_its_answer_a_neighbour_of_the_next() -> None:
+    """Each question is embedded once: what the lookup read is kept with the answer."""
+    desk = Desk(LearnedVerdict(file(bias=5.0)))
+    desk.embedder.id = "model@1"
+
+    def ask(prompt: str, answer: str | None = None) -> None:
+        lookup = desk.lookup(prompt)
+        asked = len(desk.embedder.asked)
+        lookup.begin()
+        for ticket in desk.embedder.asked[asked:]:
+            ticket.answer_with_tokens(*[DIMENSION**-0.5] * DIMENSION)
+        if answer is not None:
+            desk.answer(lookup, answer)
+
+    ask("is it safe", "yes")
+    desk.embedder.asked[0].answer_with_tokens(*[DIMENSION**-0.5] * DIMENSION)
+    ask("is it not safe", "no")
+    ask("is it safe?")
+    ask("is it not safe?")
+    assert desk.heard == [("miss", None), ("miss", None), ("semantic", "yes"), ("semantic", "no")]
+    assert len(desk.embedder.asked) == 4
 
 
 def test_a_far_or_late_one_is_a_miss_and_told_once() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from balancer.cache.entry import entry_for
 from balancer.cache.keys import derive
+from balancer.cache.store import Hit
 from balancer.errors import Source
 from balancer.exchange.state import State
 from balancer.exchange.timeline import Limits, Timeline
@@ -56,8 +57,9 @@ def test_a_cached_outcome_names_the_backend_that_made_it_and_took_no_attempt() -
         completion_tokens=1,
         now=90.0,
     )
-    outcome = Timeline(100.0, 160.0).cached("m", entry, "semantic", 0.97, 101.0)
+    outcome = Timeline(100.0, 160.0).cached("m", Hit("semantic", entry, 0.97, 0.99), 101.0)
     assert (outcome.backend, outcome.cache, outcome.similarity, outcome.age_s) == ("gpu", "semantic", 0.97, 11.0)
+    assert outcome.probability == 0.99
     assert (outcome.attempts, outcome.entry) == (0, entry.id)
 
 
