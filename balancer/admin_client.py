@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -39,12 +40,17 @@ def _admin(context: click.Context, parameter: click.Parameter, value: str | None
 
 def ask(admin: str, method: str, path: str, body: Any = None, *, timeout_s: float = TIMEOUT_S) -> Any:
     """Ask the daemon; its decoded JSON. Raises `click.ClickException` with what went wrong, in words."""
+    return ask_with(admin, method, path, None if body is None else json.dumps(body).encode(), timeout_s=timeout_s)
+
+
+def ask_with(admin: str, method: str, path: str, body: bytes | None, *, timeout_s: float = TIMEOUT_S) -> Any:
+    """The same with a body as it is."""
     host, _, port = admin.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise click.UsageError(f"--admin: expected HOST:PORT, not {admin!r}")
     connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=timeout_s)
     try:
-        connection.request(method, path, None if body is None else json.dumps(body))
+        connection.request(method, path, body)
         answer = connection.getresponse()
         found = json.loads(answer.read())
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -60,8 +66,9 @@ def ask(admin: str, method: str, path: str, body: Any = None, *, timeout_s: floa
 
 def status_text(status: dict[str, Any]) -> str:
     """``GET /status`` as a few lines and a table."""
+    compiled = " (compiled)" if status.get("compiled") else ""
     lines = [
-        f"llm-balancer {status['version']}, up {_duration(status['uptime_s'])}"
+        f"llm-balancer {status['version']}{compiled}, up {_duration(status['uptime_s'])}"
         + (", stopping" if status["stopping"] else ""),
         f"{status['counts'].get('requests', 0)} requests, {status['counts'].get('completed', 0)} completed, "
         f"{sum(status['exchanges'].values())} under way, {status['queue']['waiting']} waiting, "
@@ -75,7 +82,10 @@ def status_text(status: dict[str, Any]) -> str:
             f"cache: {cache['entries']} of {cache['max_entries']} entries, {cache['bytes'] / 1e6:.1f} MB; "
             f"hits {cache['hits']['exact']} exact and {cache['hits']['semantic']} semantic, {cache['misses']} misses, "
             f"{sum(cache['skips'].values())} skipped, {cache['evictions']} evicted"
+            + (f"; saved {saved['tokens']} tokens, {saved['seconds']:.0f} s" if (saved := cache.get("saved")) else "")
         )
+        if bound := cache.get("bound"):
+            lines.append(_near_text(bound))
     told = any(backend.get("reason") for backend in status["backends"])
     rows = [("BACKEND", "STATE", *(["REASON"] if told else []), "ADDRESS", "IN USE", "BEATS", "HEARD", "MODELS")]
     rows += [
@@ -93,9 +103,26 @@ def status_text(status: dict[str, Any]) -> str:
     ]
     if len(rows) == 1:
         return "\n".join([*lines, "no backend is registered"])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(lines)
+    return "\n".join([*lines, *table(rows)])
+
+
+def _near_text(bound: dict[str, Any]) -> str:
+    """What became of near answers."""
+    served = f"{bound['served']} {'would have been served (shadow)' if bound['shadow'] else 'served'}"
+    said = f"near answers: {served}, {bound['withheld']} withheld; "
+    if bound["wrong_share"] is None:
+        return said + "wrong share unknown: no checks, no reports"
+    low, high = bound["interval"]
+    share = f"{bound['wrong_share']:.1%} wrong ({low:.1%} to {high:.1%})"
+    if bound["source"] == "reports":
+        return said + f"at least {share} by {bound['reports']} reports"
+    return said + f"{share} by {sum(bound['checks']['served'].values())} checks (judge {bound['checking']['judge']})"
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of equal length as lines, in columns; none of none."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _state(backend: dict[str, Any]) -> str:

@@ -6,12 +6,17 @@ A damaged file costs near matches, never the start: the simple verdict judges in
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from balancer.cache.epochs import Epochs
 from balancer.cache.keys import KeyRules
 from balancer.cache.learned import BadVerdictFile, LearnedVerdict
 from balancer.cache.store import CacheLimits, CacheStore
+from balancer.cache_file import CacheFile, FileBusy
+from balancer.cache_keeper import CacheKeeper
 from balancer.config import Config
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.ports import Clock, Embedder
@@ -22,20 +27,37 @@ VERDICT_BYTES_MAX: Final = 4 << 20
 log = logging.getLogger(__name__)
 
 
-def cache_lane(config: Config, embedder: Embedder | None, clock: Clock) -> CacheLane | None:
-    """The cache; ``None`` where it is turned off. Without an embedder it has its exact tier alone."""
+def cache_lane(
+    config: Config, embedder: Embedder | None, clock: Clock, unix_time: Callable[[], float] = time.time
+) -> CacheLane | None:
+    """The cache; ``None`` where it is turned off. Without an embedder it has its exact tier alone.
+
+    Raises `OSError` where its file can't be. One that another process uses is left to that.
+    """
     if not config.cache:
         return None
     limits = CacheLimits(max_entries=config.cache_size, max_bytes=config.cache_bytes, threshold=config.cache_threshold)
     verdict = learned_verdict(VERDICT, config.cache_wrong_share) if embedder is not None else None
-    return CacheLane(
-        CacheStore(limits, verdict),
+    store = CacheStore(limits, verdict)
+    lane = CacheLane(
+        store,
         embedder,
         clock,
         wait_s=config.cache_wait_ms / 1000,
         ttl_s=config.cache_ttl_s,
         rules=KeyRules(temperature_max=config.cache_temperature_max, per_user=config.cache_per_user),
+        ttl_timely_s=config.cache_timely_ttl_s,
+        epochs=Epochs(config.cache_version),
     )
+    if config.cache_file is not None:
+        try:
+            file = CacheFile(config.cache_file)
+        except FileBusy as error:  # perhaps of a predecessor that still drains
+            log.warning("%s: the cache begins empty, and its entries will not be kept", error)
+            return lane
+        known = (lambda: embedder.id) if embedder is not None else lambda: None
+        lane.keeper = CacheKeeper(store, lane, file, clock, unix_time, known)
+    return lane
 
 
 def learned_verdict(path: Path, wrong_share: float) -> LearnedVerdict | None:

@@ -12,10 +12,13 @@ from click.core import ParameterSource
 
 from balancer.admin_client import admin_option
 from balancer.backend_commands import backends
+from balancer.cache_commands import cache
 from balancer.errors import ConfigError
+from balancer.explain_commands import explain
 from balancer.key_commands import key
+from balancer.model_options import Structured, model_options, read_model_options
 from balancer.sources import name_origin, option_name, unread_variables, variables, with_origin
-from balancer.version import installed_version
+from balancer.version import told_version
 
 EXAMPLES = """
 \b
@@ -54,6 +57,8 @@ def _of_file(parameter: click.Parameter, given: Any) -> Any:
     """A value of the file as its option takes it: one value also where there may be several, never several for one."""
     if parameter.multiple:
         return given if isinstance(given, list) else [given]
+    if isinstance(given, dict) and isinstance(parameter.type, Structured):
+        return given
     if isinstance(given, list | dict):
         raise ConfigError(f"{option_name(parameter.name or '')}: expected one value, not {given!r}")
     return given
@@ -106,6 +111,7 @@ class _Main(click.Group):
     "slots, weight, key-env, model, endpoints, name, label.KEY.",
 )
 @click.option("--default-model", default=None, help="Model of requests that name none.  [default: the only one]")
+@model_options
 @click.option("--token-file", type=_PATH, default=None, help="What backends must prove (or LLM_BALANCER_TOKEN).")
 @click.option("--keys", type=_PATH, default=None, help="Who may ask: the file that `key add` writes.")
 @click.option("--tls-cert", type=_PATH, default=None, help="Certificate chain in PEM: TLS on the same port.")
@@ -117,8 +123,19 @@ class _Main(click.Group):
 @click.option("--cache-size", default=10_000, help="Most entries in the cache.")
 @click.option("--cache-bytes", default=256 << 20, help="Most bytes in the cache.")
 @click.option("--cache-wrong-share", default=0.02, help="How much of what is served to near questions may be wrong.")
+@click.option(
+    "--cache-check-share", default=0.0, help="Of the near hits, how many are checked with a backend; <= 0.05."
+)
+@click.option(
+    "--cache-judge", metavar="MODEL", default=None, help="Compares the answers.  [default: their words alone]"
+)
+@click.option("--cache-judge-error", metavar="YES,NO,N", default=None, help="How often the judge errs: docs/cache.md.")
+@click.option("--cache-shadow", is_flag=True, help="Decide on near answers and count them, but serve none.")
 @click.option("--cache-threshold", default=0.95, help="Least cosine, where --cache-model has no learned verdict.")
 @click.option("--cache-ttl", type=_SECONDS, default=86_400.0, help="Seconds that an entry holds.")
+@click.option("--cache-timely-ttl", type=_SECONDS, default=300.0, help="The same for questions about today, now, ...")
+@click.option("--cache-file", type=_PATH, default=None, help="Keep the entries, in clear text, over a restart.")
+@click.option("--cache-version", default="", help="Of prompts or models: another one finds no earlier entries.")
 @click.option("--cache-wait-ms", type=_SECONDS, default=30.0, help="Longest wait for a question's embedding.")
 @click.option("--embedder/--no-embedder", default=True, help="Without: only equal questions hit, and no embeddings.")
 @click.option("--cache-model", default=None, help="sentence-transformers model.  [default: all-MiniLM-L6-v2]")
@@ -137,7 +154,7 @@ class _Main(click.Group):
 @click.option("--access-log", metavar="FILE|-", default=None, help="A line for each request, to a file or stdout.")
 @click.option("--log-json", is_flag=True, help="One JSON object a log line.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
-@click.version_option(version=installed_version(), prog_name="llm-balancer")
+@click.version_option(version=told_version(), prog_name="llm-balancer")
 @click.pass_context
 def main(context: click.Context, /, check_config: bool, **options: Any) -> None:
     """A load balancer that knows LLM traffic.
@@ -220,6 +237,7 @@ def _config(context: click.Context, options: dict[str, Any]) -> Any:
     keys = read_keys(path) if (path := options.pop("keys")) is not None else None
     tls = read_certificate(options.pop("tls_cert"), options.pop("tls_key"))
     options["upstream"] = read_upstreams(options["upstream"], os.environ)
+    read_model_options(options)
     check_access_log(options["access_log"])
     policy = _policy(context, options)
     for name in ("round_robin", "least_connections", "policy"):
@@ -291,6 +309,8 @@ def reload(admin: str, as_json: bool) -> None:
 
 
 main.add_command(backends)
+main.add_command(cache)
+main.add_command(explain)
 main.add_command(key)
 
 

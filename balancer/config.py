@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import yaml
 
+from balancer.admission.aliases import ModelRules
 from balancer.admission.keys import KeyTable
+from balancer.cache.judge_error import judge_error
 from balancer.doors.addresses import IPNetwork
 from balancer.doors.tls import CertificateError, server_context
 from balancer.errors import ConfigError
@@ -21,6 +23,7 @@ from balancer.upstream.spec import UpstreamSpec, distinct, parse_upstream, with_
 
 TOKEN_MIN_BYTES: Final = 16
 """A shorter one is warned of: a proof that was overheard lets it be guessed at leisure."""
+CHECK_SHARE_MAX: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,14 @@ class Config:
     upstream: tuple[UpstreamSpec, ...] = ()
     """OpenAI-compatible servers that do not register; each has a name of its own."""
     default_model: str | None = None
+    models: ModelRules | None = None
+    """Aliases, shares and fallbacks."""
+    prefer: tuple[tuple[str, str], ...] = ()
+    """Labels of those who are asked first, the most preferred first."""
+    hedge: bool = False
+    """Ask a second backend where a first token is late."""
+    explain: bool = False
+    """Everybody may ask why a request went where it went; else this machine alone."""
     token: bytes | None = None
     """What backends must prove; ``None``: registrations from this machine only."""
     keys: KeyTable | None = None
@@ -53,9 +64,23 @@ class Config:
     cache_bytes: int = 256 << 20
     cache_wrong_share: float = 0.02
     """Of what the learned verdict serves: how much may be wrong."""
+    cache_check_share: float = 0.0
+    """Of the near hits: how many are checked by asking a backend as well."""
+    cache_judge: str | None = None
+    """The model that compares answers; ``None``: their words alone."""
+    cache_judge_error: str | None = None
+    """How often the judge errs: FALSE_YES,FALSE_NO,LABELS; ``None``: nobody knows."""
+    cache_shadow: bool = False
+    """Near answers are decided on and counted, but not served."""
     cache_threshold: float = 0.95
     """For embedders that no learned verdict knows."""
     cache_ttl_s: float = 86_400.0
+    cache_timely_ttl_s: float = 300.0
+    """For answers to questions with a word for the present."""
+    cache_file: Path | None = None
+    """Where entries are kept over a restart; ``None``: nowhere."""
+    cache_version: str = ""
+    """Part of every key."""
     cache_wait_ms: float = 30.0
     embedder: bool = True
     """Near matches in the cache, and embeddings of our own; without it the cache has its exact tier alone."""
@@ -89,10 +114,17 @@ class Config:
             _require(getattr(self, name) >= 1, name, "at least 1; --no-cache turns the cache off")
         _require(0.0 <= self.cache_wrong_share <= 1.0, "cache_wrong_share", "a share from 0 to 1")
         _require(0.0 < self.cache_threshold <= 1.0, "cache_threshold", "a cosine above 0, up to 1")
+        most = f"a share from 0 to {CHECK_SHARE_MAX}; every check costs what its answer had saved"
+        _require(0.0 <= self.cache_check_share <= CHECK_SHARE_MAX, "cache_check_share", most)
+        rates = "FALSE_YES,FALSE_NO,LABELS: two rates below 0.45, and on how many labelled answers they were measured"
+        _require(
+            self.cache_judge_error is None or bool(judge_error(self.cache_judge_error)), "cache_judge_error", rates
+        )
         for name in ("queue_size", "queue_bytes", "drain_timeout_s", "cache_wait_ms"):
             _require(getattr(self, name) >= 0, name, "0 or more")
         for name in (
             "cache_ttl_s",
+            "cache_timely_ttl_s",
             "queue_timeout_s",
             "first_token_timeout_s",
             "token_timeout_s",
@@ -106,12 +138,15 @@ class Config:
 
     def remarks(self) -> list[str]:
         """What is allowed and still unwise."""
-        if self.token is None or len(self.token) >= TOKEN_MIN_BYTES:
-            return []
-        return [
-            f"the token has {len(self.token)} bytes, which can be guessed by trying; `openssl rand -hex 32 > token`"
-            " makes a good one"
-        ]
+        found = []
+        if self.token is not None and len(self.token) < TOKEN_MIN_BYTES:
+            found.append(
+                f"the token has {len(self.token)} bytes, which can be guessed by trying;"
+                " `openssl rand -hex 32 > token` makes a good one"
+            )
+        if self.cache_judge is not None and not self.cache_check_share:
+            found.append(f"--cache-judge {self.cache_judge} is never asked: --cache-check-share is 0")
+        return found
 
 
 def _require(holds: bool, name: str, expected: str) -> None:
@@ -147,6 +182,17 @@ def parse_networks(texts: Iterable[str], name: str) -> tuple[IPNetwork, ...]:
         except ValueError as error:
             raise ConfigError(f"{name}: {error}; expected a range such as 10.0.0.0/8") from None
     return tuple(networks)
+
+
+def parse_labels(texts: Iterable[str], name: str) -> tuple[tuple[str, str], ...]:
+    """Each ``KEY=VALUE``. Raises `ConfigError` that says which one is none."""
+    labels = []
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not key or not value:
+            raise ConfigError(f"{name}: expected KEY=VALUE, a label, not {text[:80]!r}")
+        labels.append((key, value))
+    return tuple(dict.fromkeys(labels))
 
 
 def read_upstreams(texts: Iterable[str], environment: Mapping[str, str]) -> tuple[UpstreamSpec, ...]:

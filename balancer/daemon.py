@@ -20,8 +20,11 @@ from balancer import tasks
 from balancer.adapters.embedder.model import PACKAGED_NAME
 from balancer.adapters.embedder.process import Embedder
 from balancer.admission.queue import WaitQueue
+from balancer.cache_learning import learn_from_traffic
 from balancer.caching import cache_lane
+from balancer.compiled import check_sources, is_compiled
 from balancer.config import Config
+from balancer.corking import Cork
 from balancer.doors.accepting import accept_faster
 from balancer.doors.addresses import is_loopback
 from balancer.doors.admin import AdminDoor
@@ -40,6 +43,7 @@ from balancer.doors.openai import OpenAIDoor
 from balancer.embeddings import OwnEmbeddings
 from balancer.errors import ConfigError
 from balancer.exchange.dispatcher import Dispatcher
+from balancer.exchange.first_tokens import FirstTokens
 from balancer.exchange.ports import Upstream
 from balancer.listening import cannot_listen, listen
 from balancer.logs import configure
@@ -47,6 +51,7 @@ from balancer.pool.detector import NATIVE, PROBED
 from balancer.pool.registry import Registry
 from balancer.reloader import Reloader, Reread, Rooms, client_limits, exchange_limits
 from balancer.routing.policies import make_policy
+from balancer.routing.prefer import preference
 from balancer.routing.select import Router
 from balancer.telemetry import Telemetry
 from balancer.upstream.classic import ClassicUpstream
@@ -71,6 +76,7 @@ def run(config: Config, reread: Reread | None = None, remarks: Iterable[str] = (
     for remark in remarks:
         log.warning("%s", remark)
     try:
+        check_sources()
         return uvloop.run(Daemon(config, reread).serve())
     except (OSError, ConfigError) as error:
         click.echo(f"llm-balancer: {getattr(error, 'strerror', None) or error}", err=True)
@@ -95,10 +101,12 @@ class Daemon:
         rng = random.Random()  # seeded by the system; ids are names, not secrets
 
         registry = Registry(tick_s=TICK_S)
-        connections = ConnectionPool()
+        cork = Cork(loop.call_soon)
+        connections = ConnectionPool(cork=cork)
         embedder = Embedder(config.cache_model) if config.cache and config.embedder else None
         upstreams: dict[str, Upstream] = {}
         router = Router(make_policy(config.policy), rng)
+        router.preference = preference(config.prefer)
         dispatcher = Dispatcher(
             registry=registry,
             router=router,
@@ -110,6 +118,7 @@ class Daemon:
             cache=cache_lane(config, embedder, loop),
             default_model=config.default_model,
         )
+        learn_from_traffic(config, dispatcher, rng, lambda: f"{rng.getrandbits(96):024x}")
         agents = Agents(
             registry,
             loop,
@@ -129,6 +138,8 @@ class Daemon:
             lambda: f"{rng.getrandbits(96):024x}",
             config.keys,
         )
+        dispatcher.rules, clients.explains = config.models, config.explain
+        dispatcher.hedging = FirstTokens() if config.hedge else None
         classic = ClassicUpstream(registry, loop)
         upstreams |= dict.fromkeys(("native", "upstream"), HttpUpstream(connections)) | {"classic": classic}
         watch = Watch(registry, connections, loop, agents.apply, dispatcher.pool_changed, PROBED)
@@ -152,8 +163,8 @@ class Daemon:
             dispatcher, agents, clients, installed_version(), telemetry.metrics, health=health, changes=changes
         )
         self._doors = Doors(
-            native=lambda: NativeConnection(clients, lambda: ControlConnection(agents)),
-            http=lambda: HttpConnection(clients, public.answer),
+            native=lambda: NativeConnection(clients, lambda: ControlConnection(agents), cork),
+            http=lambda: HttpConnection(clients, public.answer, cork),
             classic=lambda: ClassicConnection(clients, agents, self._config.classic_from),
             first_bytes_s=config.head_timeout_s,
             tls=config.tls,
@@ -195,6 +206,8 @@ class Daemon:
         heartbeats.close()
         classic.close()
         connections.close()
+        if dispatcher.cache is not None:
+            dispatcher.cache.close()
         if embedder is not None:
             await embedder.stop()
         admin_server.close()
@@ -266,6 +279,7 @@ class Daemon:
             "admin_port": admin_port,
             "policy": config.policy,
             "cache": "on" if config.cache else "off",
+            "compiled": is_compiled(),
         }
         click.echo(_ready_line(ready, as_json=config.log_json))
 
@@ -286,7 +300,8 @@ def _ready_line(ready: Mapping[str, object], *, as_json: bool) -> str:
         return json.dumps({"event": "ready", **ready})
     return (
         f"llm-balancer ready on {ready['host']}:{ready['port']} "
-        f"(policy {ready['policy']}, cache {ready['cache']}, admin port {ready['admin_port']})"
+        f"(policy {ready['policy']}, cache {ready['cache']}, admin port {ready['admin_port']}"
+        + (", compiled)" if ready["compiled"] else ")")
     )
 
 

@@ -47,6 +47,8 @@ class Failure:
 
     quoted: str = ""
     """The end of ``message``, where it is an engine's own words: they may repeat the prompt."""
+    explanation: str = ""
+    """Who could have taken the request and what kept the others from it, as ASCII JSON; for who may know."""
 
     @property
     def logged(self) -> str:
@@ -91,6 +93,11 @@ def unknown_model_yet(model: str, models: Iterable[str], retry_after_s: float) -
     return no_backend(f"no backend offers the model {model!r} yet; there is {_listed(models) or 'none'}", retry_after_s)
 
 
+def model_not_allowed(arm: str, asked: str | None, known: Iterable[str]) -> Failure:
+    said = f"what {asked!r} may mean: {_listed(known)}" if asked is not None else "anything: the request names no model"
+    return bad_request(f"x-balancer-model: {arm[:80]!r} is not among {said}", "model_not_allowed")
+
+
 def wrong_endpoint(model: str, endpoint: str) -> Failure:
     return bad_request(f"no backend offers {endpoint} for {model!r}", "wrong_endpoint")
 
@@ -120,6 +127,11 @@ def deadline_passed(deadline_s: float) -> Failure:
 
 def shutting_down() -> Failure:
     return Failure("shutting_down", "the balancer is shutting down", Source.BALANCER, 503, 1.0)
+
+
+def client_too_slow() -> Failure:
+    message = "the client read too slowly of an answer that it shared with others"
+    return Failure("client_too_slow", message, Source.CLIENT, 408)
 
 
 def not_cached() -> Failure:

@@ -18,9 +18,11 @@ from balancer.doors.agents import Agents
 from balancer.doors.clients import ClientLimits, Clients
 from balancer.errors import ConfigError
 from balancer.exchange.dispatcher import Dispatcher
+from balancer.exchange.first_tokens import FirstTokens
 from balancer.exchange.timeline import Limits
 from balancer.reload import Changes, plan_reload, reload_text
 from balancer.routing.policies import make_policy
+from balancer.routing.prefer import preference
 from balancer.routing.select import Router
 from balancer.upstream.watch import Watch
 
@@ -107,6 +109,10 @@ class Reloader:
             rooms.clients.keys = new.keys
         rooms.dispatcher.limits = exchange_limits(new)
         rooms.dispatcher.default_model = new.default_model
+        rooms.dispatcher.rules = new.models
+        rooms.dispatcher.hedging = (rooms.dispatcher.hedging or FirstTokens()) if new.hedge else None
+        rooms.router.preference = preference(new.prefer)
+        rooms.clients.explains = new.explain
         rooms.dispatcher.queue.resize(new.queue_size, new.queue_bytes)
         rooms.clients.limits = client_limits(new)
         rooms.agents.token = new.token

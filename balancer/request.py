@@ -5,6 +5,17 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 
+class Wishes(NamedTuple):
+    """What only few requests ask for."""
+
+    model: str | None = None
+    """The one that shall answer, of those that the named one may mean."""
+    fallback: bool = True
+    """Another model may answer where this one cannot and the operator has said so."""
+    explain: bool = False
+    """Tell why it went where it went; whoever may not ask for that has asked in vain."""
+
+
 class Request(NamedTuple):  # made in half the time of a frozen dataclass
     """``body`` is the request in the OpenAI dialect, without what concerns only the balancer."""
 
@@ -33,3 +44,5 @@ class Request(NamedTuple):  # made in half the time of a frozen dataclass
     """The client's own limit on the wait for the first token, within the configured one."""
     between_tokens_s: float | None = None
     """And on the wait between two."""
+    wishes: Wishes | None = None
+    """``None``: nothing special."""

@@ -55,6 +55,11 @@ class BlockingClient:
         self._flush()
         return BlockingAnswer(exchange, self)
 
+    def wrong(self, entry: str, *, key: str | None = None) -> None:
+        """As `client.connection.Client.wrong`."""
+        self._session.wrong(entry, key)
+        self._flush()
+
     def close(self) -> None:
         """Close the connection; answers in flight end with `ConnectionLost`."""
         self._session.lost(ConnectionLost("the connection was closed", code="closed"), time.monotonic())

@@ -15,6 +15,7 @@ from client.terminal import Terminal, quiet_line
 HELP = """\
   /new           start a new conversation
   /model NAME    ask this model from now on; without a name, the default again
+  /wrong         the last answer came from the cache and is wrong: forget it there
   /help          this
   . or Ctrl-D    leave
   Ctrl-C         stop the answer; at the prompt, twice leaves"""
@@ -29,6 +30,8 @@ class Chat:
         self._read = read
         self._talk = Conversation()
         self._client: BlockingClient | None = None
+        self._entry: str | None = None
+        """Of the cache, that the last answer came from."""
 
     def run(self) -> int:
         """Until the person leaves; returns the exit code."""
@@ -74,6 +77,8 @@ class Chat:
                 self._terminal.line("a new conversation", "dim")
             case "/model":
                 self._use_model(argument.strip() or None)
+            case "/wrong":
+                self._wrong()
             case _ if command.startswith("/") and "/" not in command[1:]:
                 self._terminal.line(f"there is no {command}; /help lists what there is", "dim")
             case _:
@@ -83,7 +88,20 @@ class Chat:
         self._options = replace(self._options, fields={**self._options.fields, "model": model})
         self._terminal.line(f"asking {model or 'the default model'} from now on", "dim")
 
+    def _wrong(self) -> None:
+        entry, self._entry = self._entry, None
+        if entry is None:
+            self._terminal.line("the last answer did not come from the cache", "dim")
+            return
+        try:
+            self._connect().wrong(entry)
+        except ClientError as error:
+            self._explain(error)
+        else:
+            self._terminal.line("the cache forgets that answer: ask again for another", "dim")
+
     def _ask(self, question: str) -> None:
+        self._entry = None
         dropped = self._talk.ask(question)
         if dropped:
             self._terminal.line(told(dropped), "dim")
@@ -135,6 +153,7 @@ class Chat:
         else:
             self._talk.abandon()
         if done is not None:
+            self._entry = done.entry
             self._terminal.line(quiet_line(done, timing, resumed=answer.resumed), "dim")
 
     def _connect(self) -> BlockingClient:

@@ -83,6 +83,14 @@ class Client(asyncio.Protocol):
             self._silence = self._loop.call_later(self._silence_timeout_s, self._check_silence)
         return answer
 
+    def wrong(self, entry: str, *, key: str | None = None) -> None:
+        """Say that the cache entry of an answer (`client.events.Done.entry`) was wrong for its question.
+
+        The balancer forgets it and never gives it to that question again. Raises `ConnectionLost`.
+        """
+        self._session.wrong(entry, key)
+        self._flush()
+
     async def aclose(self) -> None:
         """Close the connection; answers in flight end with `ConnectionLost`."""
         self._lose(ConnectionLost("the connection was closed", code="closed"))

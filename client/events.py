@@ -50,6 +50,8 @@ class Done:
     """``miss``, ``exact``, ``semantic``, or why the cache was not asked."""
     similarity: float | None = None
     """Cosine similarity to the cached question, for ``semantic``."""
+    entry: str | None = None
+    """The cache entry that answered."""
     usage: Mapping[str, Any] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
 
@@ -73,6 +75,7 @@ def done_from_fields(fields: Mapping[str, Any]) -> Done:
         backend=_text(fields.get("backend")),
         cache=_text(fields.get("cache")),
         similarity=float(similarity) if isinstance(similarity, int | float) else None,
+        entry=_text(fields.get("entry")),
         usage=usage if isinstance(usage, dict) else {},
         fields=fields,
     )

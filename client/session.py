@@ -17,7 +17,7 @@ from typing import Any, Final
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.limits import IN_FLIGHT_MAX, LINE_MAX_BYTES
 from balancer.wire.lines import LineDecoder
-from balancer.wire.native import Reply, ask_line, cancel_line, parse_reply
+from balancer.wire.native import Reply, ask_line, cancel_line, parse_reply, wrong_line
 from client.errors import BadReply, BadRequest, ClientError, ConnectionLost, TooManyInFlight, from_fields
 from client.exchange import BUFFER_MAX_BYTES, Exchange
 
@@ -82,6 +82,12 @@ class Session:
         if exchange.outcome is None and not exchange.cancelled:
             self._out.append(cancel_line(exchange.id))
         exchange.drop_events()
+
+    def wrong(self, entry: str, key: str | None = None) -> None:
+        """Tell the balancer that this entry of its cache answered wrongly. Raises ``failure``."""
+        if self.failure is not None:
+            raise self.failure
+        self._out.append(wrong_line(entry, key or self._key))
 
     def forget(self, exchange: Exchange, error: ClientError, now: float) -> None:
         """End it here, whatever the balancer still says about it."""

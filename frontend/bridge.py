@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,11 +19,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 import client
 from client.conversation import Turn
 from frontend.limits import Limits
-from frontend.messages import BadMessage, Cancel, Question, done_fields, error_fields, parse, reply
+from frontend.messages import BadMessage, Cancel, Question, Wrong, done_fields, error_fields, parse, reply
 from frontend.tasks import cancel, spawn
 
 log = logging.getLogger(__name__)
 
+ENTRIES_MAX = 100
 IDLE_CODE = 4000
 """Close code: nothing was asked for long. The page connects again when it is used."""
 
@@ -43,6 +45,8 @@ class Bridge:
         self._answering: asyncio.Task[Any] | None = None
         self._answering_id: int | None = None
         self._gone = asyncio.Event()
+        self._entries: deque[str] = deque(maxlen=ENTRIES_MAX)
+        """Of the cache, that this browser was answered from: the only ones it may call wrong."""
 
     async def run(self) -> None:
         """Until the browser leaves, idles too long or stops reading."""
@@ -90,6 +94,10 @@ class Bridge:
         if isinstance(message, Cancel):
             if self._answering_id == message.cancel and self._answering is not None:
                 await self._stop()
+        elif isinstance(message, Wrong):
+            if message.wrong in self._entries and self._client is not None and self._client.connected:
+                self._entries.remove(message.wrong)
+                self._client.wrong(message.wrong)
         elif self._answering is not None:
             await self._refuse(message.id, "busy", "One answer at a time: stop the other one first.")
         else:
@@ -144,6 +152,8 @@ class Bridge:
                 self._answer = None
         if answer.done is not None:
             self._talk.answered(answer.text, answer.done)
+            if answer.done.entry is not None:
+                self._entries.append(answer.done.entry)
             await self._end(id, "done", done_fields(answer.done, answer.timing))
         return True
 

@@ -1,12 +1,14 @@
 """What page and bridge say to each other: JSON, one object a message. Pure.
 
-Page to bridge:   ``{"id":1,"question":"...","turns":[{"question":"...","answer":"..."}]}`` and ``{"cancel":1}``.
+Page to bridge:   ``{"id":1,"question":"...","turns":[{"question":"...","answer":"..."}]}`` , ``{"cancel":1}``,
+                  and ``{"wrong":"ENTRY"}``: this cache entry, which a ``done`` has told, answered wrongly.
 Bridge to page:   ``{"id":1, ...}`` with one of ``queued`` (position), ``text``, ``resumed`` (true),
                   ``dropped`` (how many of the oldest turns no longer count), and at the end ``done`` or ``error``.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
 import msgspec
@@ -44,21 +46,26 @@ class Cancel(msgspec.Struct, forbid_unknown_fields=True):
     cancel: int
 
 
+class Wrong(msgspec.Struct, forbid_unknown_fields=True):
+    """The answer that came from this entry of the cache is wrong."""
+
+    wrong: str
+
+
 class BadMessage(Exception):
     """A message that is none of ours; the text is for people and quotes nothing of it."""
 
 
 _question = msgspec.json.Decoder(Question)
-_cancel = msgspec.json.Decoder(Cancel)
+_others = (msgspec.json.Decoder(Cancel), msgspec.json.Decoder(Wrong))
 _encode = msgspec.json.encode
 
 
-def parse(message: str) -> Question | Cancel:
+def parse(message: str) -> Question | Cancel | Wrong:
     """Read a page's message. Raises `BadMessage`."""
-    try:
-        return _cancel.decode(message)
-    except (msgspec.DecodeError, RecursionError):
-        pass
+    for decoder in _others:
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            return decoder.decode(message)
     try:
         question = _question.decode(message)
     except (msgspec.DecodeError, RecursionError):
@@ -83,6 +90,7 @@ def done_fields(done: Done, timing: Timing) -> dict[str, Any]:
         "backend": done.backend,
         "cache": done.cache,
         "similarity": done.similarity,
+        "entry": done.entry,
         "tokens": timing.tokens,
         "ttft_s": timing.ttft_s,
         "total_s": timing.total_s,

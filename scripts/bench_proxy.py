@@ -26,7 +26,7 @@ from balancer.doors.descriptors import raise_limit
 from scripts.bench import pool, report, streams
 from scripts.bench.load import Shape, drive
 from scripts.bench.measure import FULL, QUICK, Amount, Figures, Measured
-from scripts.bench.targets import Running, Target, all_targets, free_port, ours
+from scripts.bench.targets import ROUTER_PYTHON, Running, Target, all_targets, free_port, ours
 
 READY_S = 180.0
 PARTS = ("requests", "streams", "decisions", "beats")
@@ -39,9 +39,12 @@ def main() -> None:
     parser.add_argument("--only", action="append", metavar="NAME", help="only this one; may be given several times")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part; may be given several times")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
+    parser.add_argument("--router-python", metavar="PATH", help="where sglang-router and vllm-router are installed")
     options = parser.parse_args()
     if options.write and options.part:
         parser.error("--write keeps the figures of all parts: leave out --part")
+    if options.router_python:
+        os.environ[ROUTER_PYTHON] = options.router_python
     raise_limit()  # children inherit it
     load = os.getloadavg()[0]
     cpus = sorted(os.sched_getaffinity(0))
@@ -84,7 +87,7 @@ class Bench:
                 if self._only is not None and target.name not in self._only:
                     continue
                 if target.command is None:
-                    self.skipped.append(target.name)
+                    self.skipped.append(f"{target.name} ({target.missing})")
                     continue
                 print(f"{target.name} ...", file=sys.stderr)
                 rows |= self._target(target, target.command)
@@ -117,16 +120,19 @@ class Bench:
             stack.enter_context(Running(command, self._cpus[-1])).listens(port)
 
     def beats(self) -> str:
-        """What a thousand backends that beat cost, in a sentence."""
-        target = ours("beats", [], "--no-cache")
-        assert target.command is not None
-        with Running(target.command, self._cpus[0]) as running:
-            running.listens(target.port)
-            beating, alone = uvloop.run(pool.beats(target.port, running.pid))
-        return (
-            f"{pool.BEATING:,} backends that beat once a second take {beating:.1%} of a core; "
-            f"{alone:.1%} is what the balancer takes without any."
-        )
+        """What a thousand backends that beat cost, in a sentence or two."""
+        said = []
+        for target in (ours("ours", [], "--no-cache"), ours("ours, compiled", [], "--no-cache", compiled=True)):
+            if target.command is None:
+                continue
+            with Running(target.command, self._cpus[0]) as running:
+                running.listens(target.port)
+                beating, alone = uvloop.run(pool.beats(target.port, running.pid))
+            said.append(
+                f"{target.name}: {pool.BEATING:,} backends that beat once a second take {beating:.1%} of a core; "
+                f"{alone:.1%} is what the balancer takes without any."
+            )
+        return "\n".join(said)
 
     def _target(self, target: Target, command: Sequence[str]) -> dict[str, Figures]:
         """One target's row; ours has another for native lines."""

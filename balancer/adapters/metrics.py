@@ -110,6 +110,9 @@ class Collector:
         )
         for name, help_text in (
             ("resumed", "Answers that another backend went on with."),
+            ("fallbacks", "Times that a request went on to the next model of its fallbacks."),
+            ("hedges", "Second backends that were asked as the first was late."),
+            ("hedges_won", "Of these, those that answered."),
             ("retries", "Requests asked again of another backend."),
             ("retries_refused", "Retries that the budget did not allow."),
             ("attempts_failed", "Attempts that failed, on any backend."),
@@ -195,6 +198,11 @@ class Collector:
         )
         for name in ("stores", "evictions", "expirations"):
             yield _counter("cache_" + name, f"Entries: {name}.", (), [((), stats[name])])
+        yield _counter(
+            "cache_reported_wrong", "Entries that somebody called wrong.", (), [((), stats["reported_wrong"])]
+        )
+        for unit, n in stats["saved"].items():
+            yield _counter("cache_saved_" + unit, f"{unit.title()} of backends that hits saved.", (), [((), n)])
         yield _gauge("cache_entries", "Answers in the cache.", (), [((), stats["entries"])])
         yield _gauge("cache_bytes", "Their size.", (), [((), stats["bytes"])])
 

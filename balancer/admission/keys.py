@@ -125,7 +125,8 @@ def parse_line(line: str) -> ClientKey | None:
         raise ConfigError("sha256: expected the key's SHA-256 as 64 hex digits")
     if isinstance(weight, bool) or not isinstance(weight, int | float):
         raise ConfigError("weight: expected a number")
-    return ClientKey(name, bytes.fromhex(digest), weight)
+    # In this order: a huge integer is no float.
+    return ClientKey(name, bytes.fromhex(digest), float(min(weight, 2 * WEIGHT_MAX)))
 
 
 def line_of(key: ClientKey) -> str:

@@ -13,6 +13,10 @@ class Counters:
 
     hits_exact: int = 0
     hits_semantic: int = 0
+    saved_tokens: int = 0
+    """Completion tokens that hits gave and no backend had to make."""
+    saved_s: float = 0.0
+    """Seconds that backends had worked on the answers that hits gave."""
     misses: int = 0
     skips: Counter[str] = field(default_factory=Counter)
     """Requests for which the cache was not asked, by reason: ``bypass``, ``temperature``, ``n``, ..."""
@@ -28,11 +32,21 @@ class Counters:
     evictions: int = 0
     expirations: int = 0
     purged: int = 0
+    reported_wrong: int = 0
+    """Entries that left because somebody said that they had answered wrongly."""
+
+    @property
+    def hit_rate(self) -> float:
+        """Of the requests that were looked up."""
+        hits = self.hits_exact + self.hits_semantic
+        return hits / (hits + self.misses) if hits else 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "hits": {"exact": self.hits_exact, "semantic": self.hits_semantic},
+            "hit_rate": round(self.hit_rate, 4),
+            "saved": {"tokens": self.saved_tokens, "seconds": round(self.saved_s, 3)},
             "misses": self.misses,
             "skips": dict(self.skips),
             "near_skips": dict(self.near_skips),
@@ -43,4 +57,5 @@ class Counters:
             "evictions": self.evictions,
             "expirations": self.expirations,
             "purged": self.purged,
+            "reported_wrong": self.reported_wrong,
         }

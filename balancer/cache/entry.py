@@ -12,6 +12,10 @@ ENTRY_OVERHEAD_BYTES: Final = 700
 """What an entry costs beside its two texts and its vector: objects, hash tables, LRU order (measured, rounded up)."""
 
 
+QUESTION_KEPT_CHARS: Final = 256
+"""Of a question that is compared exactly only: what people need to recognise it."""
+
+
 class Entry(NamedTuple):
     """A complete answer in plain text. Times are monotonic seconds."""
 
@@ -21,7 +25,7 @@ class Entry(NamedTuple):
     model: str
     """The model as the request named it (resolved)."""
     question: str
-    """The last user text where near matches are allowed, else empty."""
+    """The last user text; where no near match is allowed, at most its beginning."""
     text: str
     finish_reason: str
     answered_by: str
@@ -31,6 +35,8 @@ class Entry(NamedTuple):
     completion_tokens: int | None
     max_tokens: int | None
     """The limit that the answer was made under."""
+    made_s: float
+    """Seconds that a backend worked on it: what each further hit saves."""
     created: float
     expires_at: float
     size_bytes: int
@@ -64,16 +70,22 @@ def entry_for(
     completion_tokens: int | None,
     now: float,
     ttl_s: float = math.inf,
+    made_s: float = 0.0,
+    asked: str = "",
 ) -> Entry:
-    """The entry for an answer; :class:`ValueError` for a request that is not cached (``keys.exact`` is ``None``)."""
+    """The entry for an answer; :class:`ValueError` for a request that is not cached (``keys.exact`` is ``None``).
+
+    ``asked``: the last user text where ``keys`` hold none.
+    """
     if keys.exact is None:
         raise ValueError(f"this request is not cached: {keys.skip}")
-    size_bytes = sys.getsizeof(text) + sys.getsizeof(keys.text) + ENTRY_OVERHEAD_BYTES
+    question = keys.text or asked[:QUESTION_KEPT_CHARS]
+    size_bytes = entry_bytes(text, question)
     return Entry(
         keys.exact,
         keys.tenant,
         keys.model,
-        keys.text,
+        question,
         text,
         finish_reason,
         answered_by,
@@ -81,7 +93,13 @@ def entry_for(
         prompt_tokens,
         completion_tokens,
         keys.max_tokens,
+        made_s,
         now,
         now + ttl_s,
         size_bytes,
     )
+
+
+def entry_bytes(text: str, question: str) -> int:
+    """What an entry weighs without its vector."""
+    return sys.getsizeof(text) + sys.getsizeof(question) + ENTRY_OVERHEAD_BYTES

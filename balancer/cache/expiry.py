@@ -1,50 +1,40 @@
-"""Which entries have expired, without looking at the others: a heap by time.
+"""When to look for expired entries, and at which: a walk through all keys, a few at a time, begun when one may be due.
 
-Entries also leave in other ways, and nothing is searched in the heap for them: what it says is checked against the
-entry, and it is built anew when more than half of it is stale.
+Nothing is noted for an entry but the earliest time that any of them has. A walk finds that anew as it goes.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Iterable, Iterator
-from typing import Final
-
-_SLACK: Final = 64
+from collections.abc import Callable
 
 
-class ExpiryHeap:
-    """(time, key) pairs, the earliest first. The same key may be in it more than once."""
+class ExpiryWalk:
+    """The earliest time that an entry may expire at, and the keys that the present walk has yet to visit."""
 
-    __slots__ = ("_heap",)
+    __slots__ = ("_due", "_keys")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, bytes]] = []
+        self._due = math.inf
+        self._keys: list[bytes] = []
 
-    def __len__(self) -> int:
-        return len(self._heap)
+    @property
+    def due(self) -> float:
+        """No entry that was noted, or visited in the present walk, expires before."""
+        return self._due
 
-    def add(self, expires_at: float, key: bytes) -> None:
-        """Note when ``key`` expires; one that never does is not noted."""
-        if expires_at < math.inf:
-            heapq.heappush(self._heap, (expires_at, key))
+    def note(self, expires_at: float) -> None:
+        """There is an entry that expires then: of every new one, and of every one that a walk has visited and left."""
+        if expires_at < self._due:
+            self._due = expires_at
 
-    def is_due(self, now: float) -> bool:
-        """Whether `due` would give anything."""
-        return bool(self._heap) and self._heap[0][0] <= now
-
-    def due(self, now: float, limit: int) -> Iterator[tuple[float, bytes]]:
-        """Take out up to ``limit`` pairs whose time has come."""
-        while limit > 0 and self._heap and self._heap[0][0] <= now:
-            yield heapq.heappop(self._heap)
-            limit -= 1
-
-    def overgrown(self, living: int) -> bool:
-        """Whether it is more than twice as long as there are ``living`` entries, so time to ``rebuild``."""
-        return len(self._heap) > 2 * living + _SLACK
-
-    def rebuild(self, pairs: Iterable[tuple[float, bytes]]) -> None:
-        """Start anew from the pairs of all living entries."""
-        self._heap = [pair for pair in pairs if pair[0] < math.inf]
-        heapq.heapify(self._heap)
+    def next(self, now: float, limit: int, keys: Callable[[], list[bytes]]) -> list[bytes]:
+        """Up to ``limit`` keys to be visited now: those of the walk under way, or of a new one if any entry is due."""
+        if not self._keys:
+            if now < self._due:
+                return []
+            self._keys = keys()
+            self._due = math.inf
+        visited = self._keys[-limit:]
+        del self._keys[-limit:]
+        return visited

@@ -76,12 +76,19 @@ class LearnedVerdict:
             return None
         return make_reading(text, vector, network.project(tokens))
 
-    def judge(self, new: Reading, old: Reading, similarity: float, *, least: float = 0.0) -> Verdict:
-        """Whether the answer to ``old`` may be given to ``new``; ``least``: a stricter probability than the default."""
+    def judge(
+        self, new: Reading, old: Reading, similarity: float, *, least: float = 0.0, rank: bool = False
+    ) -> Verdict:
+        """Whether the answer to ``old`` may be given to ``new``; ``least``: a stricter probability than the default.
+
+        Where a gate refuses, the probability is only computed to ``rank`` pairs, which nobody needs to answer one.
+        """
         if not -1.01 <= similarity <= 1.01:  # NaN too
             return Verdict(False, "similarity", 0.0)
         asked, answered = self._lexis(new.text), self._lexis(old.text)
         reason = refusal(asked, answered)
+        if reason is not None and not rank:
+            return Verdict(False, reason)
         logit = self._network.logit(new, old, features(asked, answered, similarity))
         probability = self._probability(logit - (GATED_PENALTY if reason is not None else 0.0))
         if reason is not None:

@@ -9,7 +9,7 @@ together only in sums and absolute differences, so the score does not depend on 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,17 @@ _MULTIPLICATIONS_MAX: Final = 200_000
 """In one call of the library for linear algebra: above about 262,000 it spreads over threads, see `vectors`."""
 
 
+class _Side(NamedTuple):
+    """What of a text does not depend on the other one."""
+
+    tokens: Floats
+    sought: Floats
+    """Unit rows: what each token looks for and is found by."""
+    compared: Floats
+    """What each token gives to its comparison, whatever it finds."""
+    vector: Floats
+
+
 class Network:
     """The weights, and what they make of texts."""
 
@@ -36,17 +47,18 @@ class Network:
         self._project, self._project_bias = at["P.weight"].T.copy(), at["P.bias"]
         self._seek, self._seek_bias = at["A.weight"].T.copy(), at["A.bias"]
         self._sharpness = np.float32(min(float(np.exp(at["t"].item())), _SHARPNESS_MAX) * _SHARPNESS)
-        self._compare, self._compare_bias = at["C.weight"].T.copy(), at["C.bias"]
-        self._whole, self._whole_bias = at["S.weight"].T.copy(), at["S.bias"]
-        self._mix, self._mix_bias = at["M.weight"].T.copy(), at["M.bias"]
+        width = self._project.shape[1]
+        compare, self._compare_bias = at["C.weight"].T, at["C.bias"]
+        self._compare_own, self._compare_found = compare[:width].copy(), compare[width:].copy()
+        self._whole, self._whole_bias = at["S.weight"], at["S.bias"]
+        self._mix, self._mix_bias = at["M.weight"], at["M.bias"]
         self._out, self._out_bias = at["O.weight"][0], float(at["O.bias"][0])
         self.token_width = len(self._project)
-        self.dimension = len(self._whole) // 2
-        hidden, whole = self._compare.shape[1], self._whole.shape[1]
-        self.features = len(self._mix) - 4 * hidden - whole - 1
-        width = self._project.shape[1]
-        if self._seek.shape[0] != width or self._compare.shape[0] != 3 * width or self.features < 0:
+        self.dimension = self._whole.shape[1] // 2
+        self.features = self._mix.shape[1] - 4 * compare.shape[1] - len(self._whole) - 1
+        if self._seek.shape[0] != width or compare.shape[0] != 3 * width or self.features < 0:
             raise ValueError("weights that do not fit each other")
+        self._latest: tuple[Reading, _Side] | None = None
 
     def project(self, tokens: NDArray[np.int8]) -> Floats:
         """The embedder's token vectors, a row a token with the layers side by side, as the network compares them."""
@@ -56,49 +68,55 @@ class Network:
 
     def logit(self, new: Reading, old: Reading, features: Floats) -> float:
         """The score: its logistic is the probability that one's answer is the other's too."""
-        here, there = (r.tokens.astype(np.float32) * r.token_scales[:, None] for r in (new, old))
-        left, right = self._sought(here), self._sought(there)
-        match = _product(left, right.T) * self._sharpness
-        sum_here, most_here = self._compared(here, _softmax(match), there)
-        sum_there, most_there = self._compared(there, _softmax(match.T), here)
-        u = new.vector * np.float32(new.vector_scale)
-        v = old.vector * np.float32(old.vector_scale)
-        product = u * v
-        both = np.concatenate((product * _PRODUCT_SCALE, np.abs(u - v) * _DIFFERENCE_SCALE))
+        if self._latest is None or self._latest[0] is not new:
+            self._latest = new, self._side(new)  # it is compared with several, one after the other
+        here, there = self._latest[1], self._side(old)
+        # Not the usual softmax with the largest score taken off first: no score is above _SHARPNESS_MAX.
+        match = np.exp(_product(here.sought, there.sought.T) * self._sharpness)
+        found = np.concatenate(
+            (
+                _product(match / match.sum(axis=1, keepdims=True), there.tokens),
+                _product((match / match.sum(axis=0)).T, here.tokens),
+            )
+        )
+        tokens = np.concatenate((here.tokens, there.tokens))
+        away = found - tokens
+        compared = _product(np.concatenate((tokens * found, away * away), axis=1), self._compare_found)
+        count = len(here.tokens)
+        sum_here, most_here = _gathered(compared[:count] + here.compared)
+        sum_there, most_there = _gathered(compared[count:] + there.compared)
+        product = here.vector * there.vector
+        both = np.concatenate((product * _PRODUCT_SCALE, np.abs(here.vector - there.vector) * _DIFFERENCE_SCALE))
         mixed = np.concatenate(
             (
                 sum_here + sum_there,
                 np.abs(sum_here - sum_there),
                 most_here + most_there,
                 np.abs(most_here - most_there),
-                np.maximum(both @ self._whole + self._whole_bias, 0),
+                np.maximum(np.vecdot(self._whole, both) + self._whole_bias, 0),
                 product.sum(keepdims=True),
                 features,
             )
         )
-        return float(np.maximum(mixed @ self._mix + self._mix_bias, 0) @ self._out) + self._out_bias
+        last = np.maximum(np.vecdot(self._mix, mixed) + self._mix_bias, 0)
+        return float(np.vecdot(last, self._out)) + self._out_bias
 
-    def _sought(self, tokens: Floats) -> Floats:
+    def _side(self, reading: Reading) -> _Side:
+        tokens = reading.tokens.astype(np.float32) * reading.token_scales[:, None]
         sought = _product(tokens, self._seek) + self._seek_bias
-        unit: Floats = sought / (np.sqrt(np.vecdot(sought, sought))[:, None] + np.float32(1e-12))
-        return unit
-
-    def _compared(self, tokens: Floats, weights: Floats, others: Floats) -> tuple[Floats, Floats]:
-        found = _product(weights, others)
-        away = found - tokens
-        both = np.concatenate((tokens, tokens * found, away * away), axis=1)
-        compared = np.maximum(_product(both, self._compare) + self._compare_bias, 0)
-        return compared.sum(axis=0) / np.float32(len(tokens) ** 0.5), compared.max(axis=0)
+        sought /= np.sqrt(np.vecdot(sought, sought))[:, None] + np.float32(1e-12)
+        compared = _product(tokens, self._compare_own) + self._compare_bias
+        return _Side(tokens, sought, compared, reading.vector * np.float32(reading.vector_scale))
 
 
-def _softmax(scores: Floats) -> Floats:
-    weights: Floats = np.exp(scores - scores.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
-    return weights
+def _gathered(compared: Floats) -> tuple[Floats, Floats]:
+    """What the tokens of a side say together and what the one says that says it most."""
+    kept = np.maximum(compared, 0)
+    return kept.sum(axis=0) / np.float32(len(kept) ** 0.5), kept.max(axis=0)
 
 
 def _product(rows: Floats, matrix: Floats) -> Floats:
-    """``rows @ matrix``, on one thread."""
+    """``rows @ matrix``, on one thread. For a lone row take `numpy.vecdot`: its threshold is far lower."""
     step = max(1, _MULTIPLICATIONS_MAX // matrix.size)
     if len(rows) <= step:
         return rows @ matrix

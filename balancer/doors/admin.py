@@ -1,7 +1,8 @@
 """The admin port: what the daemon does, and the few things an operator may do to it. JSON over HTTP, loopback.
 
 ``GET /status``, ``GET /metrics`` (Prometheus text), ``POST /drain/NAME`` (``?undo=1`` takes it back),
-``POST /cache/purge`` (``?tenant=`` and ``?model=``), ``POST /backends``, ``DELETE /backends/NAME``, ``POST /reload``,
+``POST /cache/...`` (`balancer.doors.cache_routes`), ``POST /backends``, ``DELETE /backends/NAME``, ``POST /reload``,
+``POST /explain`` (where a request would go),
 and what orchestrators ask (``/readyz``): this port answers them to the last, while the public one closes.
 A request with an ``Origin``, or for a ``Host`` that is a name other than localhost, comes from a web page (or from a
 name that was made to point here), and no page has any business on this port: it is refused.
@@ -15,12 +16,16 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
+from balancer.compiled import is_compiled
 from balancer.doors.addresses import parse_ip
 from balancer.doors.agents import Agents
+from balancer.doors.answer import Answer, Pending, error_answer
+from balancer.doors.cache_routes import CacheRoutes
 from balancer.doors.changes import Changes
 from balancer.doors.clients import Clients
+from balancer.doors.explaining import explained
 from balancer.doors.health import Health
-from balancer.doors.http import Answer, HttpConnection, Pending, error_answer
+from balancer.doors.http import HttpConnection
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.pool.backend import State
 from balancer.pool.member import Member
@@ -49,6 +54,7 @@ class AdminDoor:
         self._metrics = metrics
         self._health = health
         self._changes = changes
+        self._cache = CacheRoutes(dispatcher)
 
     def answer(self, request: HttpRequest, connection: HttpConnection) -> Answer | Pending:
         """One request: its answer, or who is making it."""
@@ -58,15 +64,15 @@ class AdminDoor:
             return error_answer(403, "the admin port does not answer web pages", "forbidden")
         path = request.path.rstrip("/")
         reads = request.method in ("GET", "HEAD")
-        query = {name: values[-1] for name, values in parse_qs(request.query).items()}
+        query = {name: values[-1] for name, values in parse_qs(request.query, keep_blank_values=True).items()}
         if path == "/status":
             return _json(self.status()) if reads else _takes("GET")
         if path == "/metrics" and self._metrics is not None:
             return self._scraped(request.headers.get(b"accept", b"")) if reads else _takes("GET")
         if path.startswith("/drain/"):
             return _takes("POST") if reads else self._drain(unquote(path.removeprefix("/drain/")), "undo" in query)
-        if path == "/cache/purge":
-            return _takes("POST") if reads else self._purge(query.get("tenant"), query.get("model"))
+        if path.startswith("/cache/"):
+            return _takes("POST") if reads else self._cache.answer(unquote(path), query, request.body)
         if path == "/backends":
             return _takes("POST") if request.method != "POST" else self._changes.add(request.body, connection)
         if path.startswith("/backends/"):
@@ -74,7 +80,9 @@ class AdminDoor:
             return _takes("DELETE") if request.method != "DELETE" else self._changes.remove(name)
         if path == "/reload":
             return _takes("POST") if request.method != "POST" else self._changes.reload(connection)
-        known = "/status, /metrics, /drain/NAME, /cache/purge, /backends, /backends/NAME or /reload"
+        if path == "/explain":
+            return _takes("POST") if request.method != "POST" else explained(self._dispatcher, request.body)
+        known = "/status, /metrics, /drain/NAME, /cache/..., /backends, /backends/NAME, /reload or /explain"
         return error_answer(404, f"expected {known}", "not_found")
 
     def status(self) -> dict[str, Any]:
@@ -83,6 +91,7 @@ class AdminDoor:
         ledger = dispatcher.registry.ledger
         return {
             "version": self._version,
+            "compiled": is_compiled(),
             "uptime_s": round(dispatcher.uptime_s, 1),
             "stopping": dispatcher.stopping,
             "backends": [
@@ -113,12 +122,6 @@ class AdminDoor:
         except KeyError:
             return error_answer(404, f"there is no backend {name!r}", "no_such_backend")
         return _json({"backend": name, "draining": not undo})
-
-    def _purge(self, tenant: str | None, model: str | None) -> Answer:
-        cache = self._dispatcher.cache
-        if cache is None:
-            return error_answer(409, "the cache is off", "no_cache")
-        return _json({"purged": cache.purge(tenant=tenant, model=model)})
 
 
 def _backend(member: Member, now: float) -> dict[str, Any]:

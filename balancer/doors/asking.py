@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from balancer.errors import Failure, bad_request
-from balancer.request import Request
+from balancer.request import Request, Wishes
+from balancer.wire.native_messages import Ask
 from balancer.wire.openai import messages_text
 
 MESSAGES_MAX = 10_000
@@ -51,6 +52,20 @@ def make_request(
         endpoint, text = "completions", prompt if isinstance(prompt, str) else "".join(map(str, prompt))
     size_bytes = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return Request(id, tenant, endpoint, body, size_bytes, model, stream, raw, cache, deadline_s)
+
+
+def make_asked(ask: Ask, *, id: str, tenant: str, explains: bool) -> Request | Failure:
+    """The request of a native line; ``explains``: its client asks why, and may know."""
+    request = make_request(ask.body, id=id, tenant=tenant, cache=ask.cache, deadline_s=ask.deadline_s)
+    if isinstance(request, Failure):
+        return request
+    if explains or not ask.fallback:
+        request = request._replace(wishes=Wishes(fallback=ask.fallback, explain=explains))
+    if ask.resume and ask.first_token_s is ask.between_tokens_s is None:
+        return request
+    return request._replace(
+        resumable=ask.resume, first_token_s=ask.first_token_s, between_tokens_s=ask.between_tokens_s
+    )
 
 
 def _any_other(messages: list[Any]) -> bool:

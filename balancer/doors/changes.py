@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from balancer.doors.http import Answer, HttpConnection, error_answer
+from balancer.doors.answer import Answer, error_answer
+from balancer.doors.http import HttpConnection
 from balancer.errors import ConfigError
 from balancer.pool.registry import Registry
 from balancer.tasks import spawn

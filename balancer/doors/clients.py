@@ -54,6 +54,8 @@ class Clients:
         self.new_id = new_id
         self.keys = keys
         """``None``: nobody needs one. A reload puts another table here; it holds from the next request on."""
+        self.explains = False
+        """Everybody may ask why a request went where it went."""
         self._open: dict[OpenConnection, None] = {}
 
     def authenticate(self, peer: str, key: bytes | None) -> str | Failure:
@@ -73,6 +75,11 @@ class Clients:
             self.dispatcher.counts["unauthenticated"] += 1
             return invalid_api_key()
         return tenant
+
+    def may_explain(self, peer: str, tenant: str) -> bool:
+        """Whether a request of this tenant from this address may tell who is in the pool: all may or, else, this
+        machine without a key, which may ask the admin port as well."""
+        return self.explains or (tenant == LOCAL_TENANT and is_loopback(peer))
 
     def weight_of(self, tenant: str) -> float:
         """The tenant's share where tenants compete."""

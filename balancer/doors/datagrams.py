@@ -25,9 +25,9 @@ RECEIVE_BUFFER_BYTES = 1 << 20
 """Asked of the kernel, which may give less: room for 4,096 backends that beat at the same moment."""
 
 
-async def bind(host: str, port: int) -> tuple[DatagramServer, asyncio.DatagramTransport]:
-    """A stream of the datagrams that come to this address, and its transport. Raises `OSError`: it is taken, or there
-    is no such."""
+async def bind(host: str, port: int) -> tuple[DatagramServer, asyncio.DatagramTransport, asyncio.Queue[Any]]:
+    """A stream of the datagrams that come to this address, its transport, and what it has received and not given yet:
+    datagrams with who sent them, a pair of ``None`` at the end. Raises `OSError`: it is taken, or there is no such."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     family, kind, proto, _, address = found[0]
     sock = socket.socket(family, kind, proto)
@@ -43,7 +43,7 @@ async def bind(host: str, port: int) -> tuple[DatagramServer, asyncio.DatagramTr
     writable = asyncio.Event()
     protocol = Protocol(received, errors, writable)
     transport: Any = RestingTransport(sock, protocol)  # the library's stub calls it a protocol
-    return DatagramServer(transport, received, errors, writable), transport
+    return DatagramServer(transport, received, errors, writable), transport, received
 
 
 class RestingTransport(asyncio.DatagramTransport):
@@ -80,7 +80,8 @@ class RestingTransport(asyncio.DatagramTransport):
             self._resting.cancel()
         self._loop.call_soon(self._closed)
 
-    abort = close
+    def abort(self) -> None:
+        self.close()
 
     def _closed(self) -> None:
         self._sock.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
+from balancer.admission.aliases import ModelRules
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.pool.backend import State
 
@@ -46,4 +49,15 @@ class Health:
             for model in backend.spec.models:
                 lengths = [n for n in (found.get(model.name), model.context_length) if n is not None]
                 found[model.name] = min(lengths, default=None)
-        return found
+        rules = self._dispatcher.rules
+        return found if rules is None else {**found, **_named(rules, found)}
+
+
+def _named(rules: ModelRules, found: Mapping[str, int | None]) -> dict[str, int | None]:
+    """The names that mean a model which is offered, each with the shortest context length of those."""
+    meant = {name: [arm for arm in rules.meanings(name) if arm in found] for name in rules.by_name}
+    return {
+        name: min((length for arm in arms if (length := found[arm]) is not None), default=None)
+        for name, arms in meant.items()
+        if arms
+    }

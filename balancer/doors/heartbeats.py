@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import asyncio_dgram
 
@@ -18,10 +19,15 @@ class HeartbeatDoor:
     never holds more than the transport reads at once."""
 
     def __init__(
-        self, stream: asyncio_dgram.DatagramServer, transport: asyncio.DatagramTransport, agents: Agents
+        self,
+        stream: asyncio_dgram.DatagramServer,
+        transport: asyncio.DatagramTransport,
+        received: asyncio.Queue[Any],
+        agents: Agents,
     ) -> None:
         self._stream = stream
         self._transport = transport
+        self._received = received
         self._agents = agents
 
     @classmethod
@@ -39,13 +45,21 @@ class HeartbeatDoor:
             except OSError as error:  # what an earlier acknowledgement met: an address that is not there, and such
                 log.debug("heartbeats: %s", error)
                 continue
-            try:
-                acknowledgement = self._agents.beat(datagram, "udp")
-            except Exception:
-                log.exception("a beat")  # whatever it was, the beats of all the others must still be heard
-                continue
-            if acknowledgement is not None:
-                self._transport.sendto(acknowledgement, peer)  # which, unlike the stream's send, waits for nothing
+            self._heard(datagram, peer)
+            while not self._received.empty():  # at a third of what awaiting each would cost
+                datagram, peer = self._received.get_nowait()
+                if datagram is None:
+                    return
+                self._heard(datagram, peer)
+
+    def _heard(self, datagram: bytes, peer: Any) -> None:
+        try:
+            acknowledgement = self._agents.beat(datagram, "udp")
+        except Exception:
+            log.exception("a beat")  # whatever it was, the beats of all the others must still be heard
+            return
+        if acknowledgement is not None:
+            self._transport.sendto(acknowledgement, peer)  # which, unlike the stream's send, waits for nothing
 
     def close(self) -> None:
         self._stream.close()

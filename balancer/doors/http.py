@@ -7,9 +7,11 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol, cast
+from typing import Final, cast
 
+from balancer.corking import Cork
 from balancer.doors.addresses import host_of
+from balancer.doors.answer import Answer, Pending
 from balancer.doors.clients import LINGER_S, Clients
 from balancer.wire import http1, openai
 from balancer.wire.errors import RemoteProtocolError
@@ -20,34 +22,6 @@ PIPELINED_MAX = 16
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 
 
-class Answer(NamedTuple):
-    """A whole answer; JSON."""
-
-    status: int
-    body: bytes
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-def error_answer(status: int, message: str, code: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    """An error in OpenAI's shape."""
-    kind = "server_error" if status >= 500 else "not_found_error" if status == 404 else "invalid_request_error"
-    return Answer(status, openai.error_body(message, kind, code), headers)
-
-
-class Pending(Protocol):
-    """An answer that is still being made; it writes to its connection and says when it is over."""
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def cancel(self) -> None:
-        """The client has left."""
-
-    def keep_alive(self) -> None:
-        """Called twice a second."""
-
-
 class HttpConnection(asyncio.Protocol):
     """One connection of an HTTP client.
 
@@ -56,10 +30,16 @@ class HttpConnection(asyncio.Protocol):
     """
 
     def __init__(
-        self, clients: Clients, answer: Callable[[HttpRequest, HttpConnection], Answer | Pending | None]
+        self,
+        clients: Clients,
+        answer: Callable[[HttpRequest, HttpConnection], Answer | Pending | None],
+        cork: Cork | None = None,
     ) -> None:
         self._clients = clients
         self._answer = answer
+        self._cork = cork
+        self._held: list[bytes] = []
+        """Written, and held back until the turn ends."""
         self.peer = ""
         """The client's address."""
         self.read: object = None
@@ -122,6 +102,7 @@ class HttpConnection(asyncio.Protocol):
         """On HTTP a closed sending side means that the client left; what is already written still goes out."""
         self._unread.clear()
         self._leave()
+        self.flush()
         self._set_timer("closing", self._clients.limits.write_s)
         return False
 
@@ -140,6 +121,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._held.clear()
         if self._timer is not None:
             self._timer.cancel()
         self._leave()
@@ -156,7 +138,7 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def unsent(self) -> bool:
-        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+        return bool(self._held) or (self._transport is not None and self._transport.get_write_buffer_size() > 0)
 
     def drained(self) -> None:
         """The next answer is the last. Who is idle may still ask ``/readyz``, and hears that the daemon is stopping."""
@@ -239,8 +221,20 @@ class HttpConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Part of the current answer."""
-        if self._transport is not None and not self._refused:
+        if self._transport is None or self._refused:
+            return
+        if self._cork is None:
             self._transport.write(data)
+            return
+        if not self._held:
+            self._cork.hold(self)
+        self._held.append(data)
+
+    def flush(self) -> None:
+        """Let go what is held back."""
+        if self._held and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(self._held))
+        self._held.clear()
 
     def over(self) -> None:
         """The current answer is complete; the next request may be answered."""
@@ -252,6 +246,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if not again:
             self._unread.clear()  # what comes behind the last request is not answered
+            self.flush()
             self._transport.close()
             self._set_timer("closing", self._clients.limits.write_s)
         elif self._unread or self._bad is not None or self._decoder.in_message:
@@ -312,6 +307,7 @@ class HttpConnection(asyncio.Protocol):
         self.write(http1.response(error.status, body, headers, keep_alive=False))
         if self._transport is not None:
             self._refused = True
+            self.flush()
             self._transport.write_eof()
             self._set_timer("refused", LINGER_S)
 

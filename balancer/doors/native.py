@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
+from balancer.corking import Cork
 from balancer.doors.addresses import host_of
-from balancer.doors.asking import make_request
-from balancer.doors.clients import LINGER_S, ClientLimits, Clients
+from balancer.doors.asking import make_asked
+from balancer.doors.cache_routes import wronged
+from balancer.doors.clients import LINGER_S, Clients
 from balancer.doors.native_answer import NativeAnswer, failure_line
 from balancer.errors import Failure, bad_request
 from balancer.request import Request
@@ -22,20 +24,21 @@ from balancer.wire import native
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.limits import IN_FLIGHT_MAX, PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
 from balancer.wire.lines import LineDecoder
-from balancer.wire.native import Ask, BadLine, Cancel, Control, RequestId
+from balancer.wire.native import Ask, BadLine, Cancel, Control, RequestId, Wrong
 
 LEFT_CHECK_S = 0.25
-"""After a client closed its sending side. The first write to one that left is answered by a reset and the second
-fails: with the next regular one that makes less than a second."""
+"""After a client closed its sending side. The first write to one that left brings a reset, and the second fails."""
 
 
 class NativeConnection(asyncio.Protocol):
     """One connection of a native client; or of an agent, until its first line shows that."""
 
-    def __init__(self, clients: Clients, agent: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, clients: Clients, agent: Callable[[], asyncio.Protocol], cork: Cork | None = None) -> None:
         self._clients = clients
+        self._cork = cork
+        self._corked: list[bytes] = []  # written, and held back until the turn ends
         self._agent = agent
-        self._limits: ClientLimits = clients.limits
+        self._limits = clients.limits
         self._lines = LineDecoder()
         self._answers: dict[RequestId, NativeAnswer] = {}
         self._unnamed: deque[tuple[Ask, int]] = deque()
@@ -54,8 +57,6 @@ class NativeConnection(asyncio.Protocol):
         self._write_paused = False
         self._write_timer: asyncio.TimerHandle | None = None
         self._line_timer: asyncio.TimerHandle | None = None
-
-    # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -159,9 +160,10 @@ class NativeConnection(asyncio.Protocol):
             case Ask():
                 self._ask(message, len(line))
             case Cancel():
-                answer = self._answers.get(message.id)
-                if answer is not None:
+                if (answer := self._answers.get(message.id)) is not None:
                     answer.cancel_by_client()
+            case Wrong():
+                self.write(wronged(self._clients, self._peer, message))
             case Control():
                 self._control(message)
 
@@ -183,7 +185,11 @@ class NativeConnection(asyncio.Protocol):
 
     def _begin(self, ask: Ask) -> None:
         tenant = self._clients.authenticate(self._peer, ask.key.encode() if ask.key is not None else None)
-        request: Request | Failure = tenant if isinstance(tenant, Failure) else self._request(ask, tenant)
+        if isinstance(tenant, Failure):
+            request: Request | Failure = tenant
+        else:
+            explains = ask.explain and self._clients.may_explain(self._peer, tenant)
+            request = make_asked(ask, id=self._clients.new_id(), tenant=tenant, explains=explains)
         if isinstance(request, Failure):
             self._refuse(ask.id, request)
             self.over(ask.id)
@@ -196,18 +202,6 @@ class NativeConnection(asyncio.Protocol):
             if self._write_paused:
                 exchange.pause()
 
-    def _request(self, ask: Ask, tenant: str) -> Request | Failure:
-        request = make_request(
-            ask.body, id=self._clients.new_id(), tenant=tenant, cache=ask.cache, deadline_s=ask.deadline_s
-        )
-        if isinstance(request, Failure) or (ask.resume and ask.first_token_s is ask.between_tokens_s is None):
-            return request
-        return request._replace(
-            resumable=ask.resume,
-            first_token_s=ask.first_token_s,
-            between_tokens_s=ask.between_tokens_s,
-        )
-
     def _refuse(self, id: RequestId, failure: Failure) -> None:
         self.write(failure_line(id, failure))
 
@@ -216,7 +210,8 @@ class NativeConnection(asyncio.Protocol):
             failure = bad_request(f'"{message.kind}" belongs on a connection that began with "register"')
             self.write(failure_line(None, failure))
             return
-        transport, self._transport = self._transport, None
+        self.flush()
+        transport = self._transport
         assert transport is not None
         self.connection_lost(None)
         self._became = agent = self._agent()
@@ -227,14 +222,24 @@ class NativeConnection(asyncio.Protocol):
     # --- writing
 
     def write(self, data: bytes) -> None:
-        if self._transport is not None and not self._refused:
+        if self._transport is None or self._refused:
+            return
+        if self._cork is None:
             self._transport.write(data)
+            return
+        if not self._corked:
+            self._cork.hold(self)
+        self._corked.append(data)
+
+    def flush(self) -> None:
+        """Let go what is held back."""
+        if self._corked and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(self._corked))
+        self._corked.clear()
 
     def keep_alive(self) -> None:
-        """Called twice a second: a write is what tells whether the client is still there.
-
-        One that closed its sending side may have left in the middle of an answer whose tokens come slowly, too.
-        """
+        """Called twice a second: a write is what tells whether the client is still there; also one that closed its
+        sending side, whose tokens come slowly."""
         if self._transport is None or self._write_paused:
             return
         if any(answer.silent or self._eof for answer in self._answers.values()):
@@ -260,7 +265,7 @@ class NativeConnection(asyncio.Protocol):
 
     @property
     def unsent(self) -> bool:
-        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+        return self._transport is not None and (bool(self._corked) or self._transport.get_write_buffer_size() > 0)
 
     def drained(self) -> None:
         """The daemon stops: close as soon as nothing runs here."""
@@ -289,6 +294,7 @@ class NativeConnection(asyncio.Protocol):
         self.write(failure_line(None, bad_request(error.message, error.code, error.status)))
         self._refused = True
         self._forget_all()
+        self.flush()
         self._transport.write_eof()
         asyncio.get_running_loop().call_later(LINGER_S, self._close)
 
@@ -296,6 +302,7 @@ class NativeConnection(asyncio.Protocol):
         """Close once all is written; a client that does not read it has as long as for any other write."""
         if self._transport is None:
             return
+        self.flush()
         self._transport.close()
         if self._write_timer is None:
             self._write_timer = asyncio.get_running_loop().call_later(self._limits.write_s, self._abort)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from balancer.admission.keys import KeyTable
+from balancer.doors.answer import Answer, Pending, error_answer
 from balancer.doors.asking import make_passed, make_request
+from balancer.doors.cache_routes import WRONG_PATH, called_wrong
 from balancer.doors.clients import Clients
 from balancer.doors.health import PATHS, Health
-from balancer.doors.http import Answer, HttpConnection, Pending, error_answer
+from balancer.doors.http import HttpConnection
 from balancer.doors.openai_answer import OpenAIAnswer, usage_wanted
-from balancer.doors.options import Options, options_in
+from balancer.doors.options import Options, options_in, unexplained
 from balancer.doors.passed_answer import PassedAnswer
 from balancer.errors import Failure
 from balancer.exchange.dispatcher import Dispatcher
@@ -75,9 +77,13 @@ class OpenAIDoor:
             options = options_in(request.headers, limits)
             if isinstance(options, Failure):
                 return _error(options)
+            if options.wishes is not None and not self._clients.may_explain(connection.peer, tenant):
+                options = unexplained(options)
             read = _Read(request.headers, self._clients.keys, limits, tenant, endpoint, options)
             connection.read = read
             return self._ask(request, read, connection)
+        if path.startswith(WRONG_PATH) and request.method == "POST":
+            return called_wrong(self._clients.dispatcher.cache, path.removeprefix(WRONG_PATH), tenant)
         if path.startswith(_KEPT_RESPONSES):
             message = "a response is kept by the one backend that made it, and which one that was is not known here"
             return error_answer(501, message, "not_implemented")
@@ -119,6 +125,8 @@ class OpenAIDoor:
         if own is None or own.hopeless:
             return None
         if model is not None:
+            rules = self._clients.dispatcher.rules
+            model = model if rules is None else rules.alias_of(model)
             return own if own.means(model) and not view.group(model, "embeddings").tiers else None
         offered = any("embeddings" in backend.spec.endpoints for backend in view.backends)
         return None if offered else own
@@ -170,6 +178,7 @@ def _request(
         first_token_s=options.first_token_s,
         between_tokens_s=options.between_tokens_s,
         resumable=request.resumable and options.resumable,
+        wishes=options.wishes,
     )
 
 

@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Final
 
 from balancer import errors
-from balancer.doors.http import Answer, HttpConnection
+from balancer.doors.answer import Answer
+from balancer.doors.http import HttpConnection
 from balancer.errors import Failure
 from balancer.exchange.exchange import Exchange
 from balancer.exchange.journal import Journal
@@ -121,6 +122,8 @@ class OpenAIAnswer:
             headers.append(("retry-after", str(max(1, min(math.ceil(failure.retry_after_s), RETRY_AFTER_MAX_S)))))
         elif failure.status >= 500:
             headers.append(_NO_RETRY)
+        if failure.explanation:
+            headers.append(("x-balancer-explain", failure.explanation))
         self._connection.respond(Answer(failure.status, body, tuple(headers)))
 
     def _error_event(self, failure: Failure) -> bytes:
@@ -192,11 +195,16 @@ def facts_of(opening: Opening | None) -> tuple[tuple[str, str], ...]:
     """Who answers, as header fields; of nobody none."""
     if opening is None:
         return ()
-    return (
+    facts: tuple[tuple[str, str], ...] = (
         ("x-balancer-backend", opening.backend),
         ("x-balancer-cache", cache_header(opening)),
         ("x-balancer-attempts", str(opening.attempts)),
     )
+    if opening.model:
+        facts += (("x-balancer-model", opening.model),)
+    if opening.explanation:
+        facts += (("x-balancer-explain", opening.explanation),)
+    return facts
 
 
 @lru_cache(_OPENINGS_KNOWN_MAX)
@@ -206,9 +214,9 @@ def fields_of(opening: Opening | None) -> bytes:
 
 
 def cache_header(opening: Opening) -> str:
-    """``miss``, ``exact; age=12``, ``semantic; similarity=0.971; probability=0.993; age=3``."""
+    """``miss``, ``exact; age=12; entry=5f0c``, ``semantic; similarity=0.971; probability=0.993; age=3; entry=5f0c``."""
     if opening.similarity is None and opening.age_s is None:
-        return opening.cache
+        return "miss; shadow=semantic" if opening.cache == "shadow" else opening.cache
     parts = [opening.cache]
     if opening.similarity is not None:
         parts.append(f"similarity={opening.similarity:.3f}")
@@ -216,6 +224,8 @@ def cache_header(opening: Opening) -> str:
         parts.append(f"probability={opening.probability:.3f}")
     if opening.age_s is not None:
         parts.append(f"age={opening.age_s:.0f}")
+    if opening.entry is not None:
+        parts.append(f"entry={opening.entry}")
     return "; ".join(parts)
 
 

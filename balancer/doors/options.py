@@ -1,4 +1,6 @@
-"""What an HTTP client may say of one request in headers: its use of the cache, its own limits, no resuming."""
+"""What an HTTP client may say of one request in headers: its use of the cache, its own limits, no resuming; which of
+several models shall answer, and whether another may; and that it wants to know why.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,13 @@ from typing import Final, NamedTuple
 
 from balancer.errors import Failure, bad_request
 from balancer.exchange.timeline import Limits
+from balancer.request import Wishes
 
 _CACHE_CONTROLS: Final = ((b"no-store", "bypass"), (b"only-if-cached", "only"), (b"no-cache", "refresh"))
 """The first of these that is among a request's directives counts."""
 _SECONDS: Final = re.compile(rb"\d{1,9}(?:\.\d{1,9})?")
 _WHETHER: Final = {b"no": False, b"yes": True}
+_EXPLAIN: Final = {**_WHETHER, b"0": False, b"1": True}
 
 
 class Options(NamedTuple):
@@ -24,6 +28,7 @@ class Options(NamedTuple):
     first_token_s: float | None = None
     between_tokens_s: float | None = None
     resumable: bool = True
+    wishes: Wishes | None = None
 
     @property
     def limited(self) -> bool:
@@ -39,8 +44,12 @@ _NAMES: Final = frozenset(
         b"x-balancer-first-token-timeout",
         b"x-balancer-token-timeout",
         b"x-balancer-resume",
+        b"x-balancer-model",
+        b"x-balancer-fallback",
+        b"x-balancer-explain",
     }
 )
+_WISHES: Final = frozenset({b"x-balancer-model", b"x-balancer-fallback", b"x-balancer-explain"})
 
 
 def options_in(headers: Mapping[bytes, bytes], limits: Limits) -> Options | Failure:
@@ -58,7 +67,32 @@ def options_in(headers: Mapping[bytes, bytes], limits: Limits) -> Options | Fail
     resumable = True if resume is None else _WHETHER.get(resume.strip().lower())
     if resumable is None:
         return bad_request("x-balancer-resume must be yes or no", "invalid_resume")
-    return Options(cache, deadline_s, first_s, between_s, resumable)
+    wishes = _wishes(headers)
+    if isinstance(wishes, Failure):
+        return wishes
+    return Options(cache, deadline_s, first_s, between_s, resumable, wishes)
+
+
+def unexplained(options: Options) -> Options:
+    """The same for somebody who may not know why."""
+    wishes = options.wishes
+    return options if wishes is None else options._replace(wishes=wishes._replace(explain=False))
+
+
+def _wishes(headers: Mapping[bytes, bytes]) -> Wishes | Failure | None:
+    """``None``: there are none."""
+    if _WISHES.isdisjoint(headers):
+        return None
+    model = headers.get(b"x-balancer-model")
+    if model is not None and not model.strip():
+        return bad_request("x-balancer-model must name a model", "model_not_allowed")
+    fallback = headers.get(b"x-balancer-fallback")
+    if fallback is not None and fallback.strip().lower() != b"none":
+        return bad_request("x-balancer-fallback must be none", "invalid_fallback")
+    explain = _EXPLAIN.get(headers.get(b"x-balancer-explain", b"no").strip().lower())
+    if explain is None:
+        return bad_request("x-balancer-explain must be 1 or 0", "invalid_explain")
+    return Wishes(model.strip().decode("utf-8", "replace") if model is not None else None, fallback is None, explain)
 
 
 def _seconds(headers: Mapping[bytes, bytes], name: bytes, limit_s: float) -> float | None:

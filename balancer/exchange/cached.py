@@ -9,22 +9,40 @@ the simple verdict does not stand in for it.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from balancer.cache.control import cache_control
 from balancer.cache.entry import Entry, entry_for
+from balancer.cache.epochs import Epochs
 from balancer.cache.keys import CacheKeys, KeyRules, derive
 from balancer.cache.learned import LearnedVerdict
+from balancer.cache.question import question_of
 from balancer.cache.reading import Reading
 from balancer.cache.store import CacheStore, Hit
+from balancer.cache.timely import asks_about_now
 from balancer.exchange.journal import Answer
 from balancer.exchange.ports import Clock, Embedder, Embedding, Vector
 from balancer.request import Request
-from balancer.wire import openai
 from balancer.wire.jsontext import encode_sorted
 
+if TYPE_CHECKING:
+    from balancer.exchange.checking import Checks
+    from balancer.exchange.trials import Trial, Trials
+
 log = logging.getLogger(__name__)
+
+
+class Keeper(Protocol):
+    """Keeps the entries over a restart."""
+
+    def advance(self, now: float) -> None:
+        """Every tick."""
+
+    def close(self) -> None: ...
+
+    def stats(self) -> dict[str, Any]: ...
 
 
 class CacheLane:
@@ -39,14 +57,26 @@ class CacheLane:
         wait_s: float,
         ttl_s: float,
         rules: KeyRules,
+        ttl_timely_s: float = math.inf,
+        epochs: Epochs | None = None,
     ) -> None:
+        """``ttl_timely_s``: of answers to questions about the present."""
         self._store = store
         self._embedder = embedder
         self._clock = clock
         self._wait_s = wait_s
         self._ttl_s = ttl_s
         self._rules = rules
-        self._epoch = 0
+        self._ttl_timely_s = ttl_timely_s
+        self.epochs = epochs or Epochs()
+        self.keeper: Keeper | None = None
+        """Who keeps the entries over a restart, if anybody does."""
+        self.on_wrong: Callable[[Entry, float], object] | None = None
+        """Told of every entry that is said to have answered wrongly, and when."""
+        self.trials: Trials | None = None
+        """What else decides on near answers, if anything does."""
+        self.controls: Checks | None = None
+        """Who may check hits on equal questions, too."""
 
     def keys(self, request: Request, model: str) -> CacheKeys:
         """The request's keys; hashes once."""
@@ -55,7 +85,7 @@ class CacheLane:
             tenant=request.tenant,
             model=model,
             endpoint=request.endpoint,
-            epoch=self._epoch,
+            epoch=self.epochs.of(model),
             embedder_id=self._embedder.id if self._embedder is not None else None,
             rules=self._rules,
             encode=encode_sorted,
@@ -99,7 +129,9 @@ class CacheLane:
             _tell_of(error)
             return None
 
-    def near(self, keys: CacheKeys, vector: Vector | None, reading: Reading | None) -> Hit | None:
+    def near(
+        self, keys: CacheKeys, vector: Vector | None, reading: Reading | None, trial: Trial | None = None
+    ) -> Hit | None:
         """The nearest entry whose answer may serve; ``vector`` ``None``: the embedder took too long."""
         hit = skip = None
         if vector is None:
@@ -108,7 +140,9 @@ class CacheLane:
             skip = "unread"
         else:
             try:
-                hit = self._store.lookup_near(keys, vector, self._clock.time(), reading)
+                hit = self._store.lookup_near(
+                    keys, vector, self._clock.time(), reading, trial.admit if trial is not None else None
+                )
             except Exception as error:
                 _tell_of(error)
                 skip = "verdict_failed"
@@ -124,11 +158,18 @@ class CacheLane:
         backend: str,
         embedding: Embedding | None,
         reading: Reading | None = None,
-    ) -> None:
-        """Keep a complete answer; its question is embedded in the background if it was not before."""
+        made_s: float = 0.0,
+    ) -> bool:
+        """Keep a complete answer; its question is embedded in the background if it was not before.
+
+        ``made_s``: how long the backend took. False if it is not kept.
+        """
         if keys.exact is None or not cache_control(request.cache).store or not answer.plain:
-            return
-        now = self._clock.time()
+            return False
+        now, ttl_s = self._clock.time(), self._ttl_s
+        asked = keys.text or question_of(request.body)
+        if self._ttl_timely_s < ttl_s and asks_about_now(asked):
+            ttl_s = self._ttl_timely_s
         entry = entry_for(
             keys,
             text=answer.text,
@@ -138,14 +179,19 @@ class CacheLane:
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=answer.completion_tokens,
             now=now,
-            ttl_s=self._ttl_s,
+            ttl_s=ttl_s,
+            made_s=made_s,
+            asked=asked,
         )
-        if not self._store.put(keys, entry, None, now) or keys.scope is None or self._embedder is None:
-            return
+        if not self._store.put(keys, entry, None, now):
+            return False
+        if keys.scope is None or self._embedder is None:
+            return True
         if embedding is not None and embedding.vector is not None:
             self._attach(keys, embedding, reading)
-            return
-        ticket = self._embedder.submit(keys.text, lambda _: self._attach(keys, ticket, None), background=True)
+        else:
+            self.attach(keys)
+        return True
 
     def _attach(self, keys: CacheKeys, embedding: Embedding | None, reading: Reading | None) -> None:
         if embedding is None or embedding.vector is None:
@@ -162,31 +208,57 @@ class CacheLane:
         known = verdict is not None and embedder is not None and embedder.id == verdict.embedder_id
         return verdict if known else None
 
-    def purge(self, *, tenant: str | None = None, model: str | None = None) -> int:
+    def purge(
+        self,
+        *,
+        tenant: str | None = None,
+        model: str | None = None,
+        prefix: str | None = None,
+        entry: bytes | None = None,
+    ) -> int:
         """Forget entries; returns how many."""
-        return self._store.purge(tenant=tenant, model=model)
+        return self._store.purge(tenant=tenant, model=model, prefix=prefix, entry=entry)
+
+    def forget_all(self, model: str | None = None) -> None:
+        """No entry of this model (or of any) answers from now on; at once, however many there are."""
+        self.epochs.advance(model)
+
+    def wrong(self, entry: bytes, tenant: str | None = None) -> bool:
+        """Somebody (``None``: an operator) says that this entry answered wrongly; false if they have no such entry."""
+        gone = self._store.wrong(entry, tenant)
+        if gone is not None and self.on_wrong is not None:
+            self.on_wrong(gone, self._clock.time())
+        return gone is not None
+
+    def attach(self, keys: CacheKeys) -> bool:
+        """Embed the question of an entry that has no vector yet; false where the embedder can't take it now."""
+        if self._embedder is None:
+            return False
+        ticket = self._embedder.submit(keys.text, lambda _: self._attach(keys, ticket, None), background=True)
+        return ticket is not None
 
     def advance(self, now: float) -> None:
         """Every tick: drop what has expired."""
         self._store.expire(now)
+        if self.trials is not None:
+            self.trials.advance(now)
+        if self.keeper is not None:
+            self.keeper.advance(now)
+
+    def close(self) -> None:
+        """The daemon ends."""
+        if self.keeper is not None:
+            self.keeper.close()
 
     def stats(self) -> dict[str, Any]:
         """For the status page."""
         embedder = self._embedder.stats() if self._embedder is not None else None
         verdict = "learned" if self._learned() is not None else "simple"
-        return {**self._store.stats(), "verdict": verdict, "embedder": embedder}
+        kept = self.keeper.stats() if self.keeper is not None else None
+        bound = self.trials.stats() if self.trials is not None else None
+        return {**self._store.stats(), "verdict": verdict, "embedder": embedder, "file": kept, "bound": bound}
 
 
 def _tell_of(error: Exception) -> None:
     """By its kind alone: its words may hold those of a request."""
     log.warning("the verdict failed on a question, which has no near answer: %s", type(error).__name__)
-
-
-def entry_events(entry: Entry, request: Request, model: str, created: int) -> bytes:
-    """An entry as the events of an ordinary stream; ``created`` in Unix seconds."""
-    endpoint, answer_id = request.endpoint, openai.answer_id(request.endpoint, request.id)
-    usage = None
-    if entry.completion_tokens is not None:
-        usage = openai.usage_of(entry.prompt_tokens or 0, entry.completion_tokens)
-    text = openai.text_event(endpoint, answer_id, model, created, entry.text)
-    return text + openai.final_events(endpoint, answer_id, model, created, entry.finish_reason, usage)

@@ -10,15 +10,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from balancer import errors
+from balancer.admission.aliases import ModelRules
 from balancer.admission.models import resolve_model
 from balancer.admission.queue import WaitQueue
 from balancer.errors import Failure, Source
 from balancer.exchange.budget import RetryBudget
 from balancer.exchange.cached import CacheLane
+from balancer.exchange.course import Course, course_of
 from balancer.exchange.exchange import Exchange
+from balancer.exchange.first_tokens import FirstTokens
+from balancer.exchange.hedged import exchange_with
 from balancer.exchange.ports import Clock, Outcome, Record, Sink, Upstream
+from balancer.exchange.recording import record_of
+from balancer.exchange.sharing import Flights, Sharing
 from balancer.exchange.state import State
 from balancer.exchange.timeline import Limits
+from balancer.exchange.unread import UNREAD
 from balancer.pool.backend import CLASSIC_MODEL
 from balancer.pool.breaker import BreakerEvent
 from balancer.pool.ledger import Lease
@@ -37,8 +44,6 @@ COUNTERS_MAX = 256
 _LOGGED_MAX_CHARS = 300
 BYTES_A_TOKEN = 4
 """Of English text; only ratios between backends matter where it is used."""
-CLIENT_LEFT = 499
-"""As nginx writes it into its log."""
 
 
 class Dispatcher:
@@ -70,11 +75,18 @@ class Dispatcher:
         """Told of every request that has ended, the refused ones too."""
         self.attempt_observers: list[Callable[[str, Failure], None]] = []
         """Told of every backend that was asked in vain, or was busy."""
+        self.on_wait: Callable[[], None] | None = None
+        """Told whenever a request has to wait for a slot."""
         self.stopping = False
-        self._router = router
+        self.router = router
         self.default_model = default_model
-        self._budget = RetryBudget()
+        self.rules: ModelRules | None = None
+        """What the operator says of models' names; a reload puts others here."""
+        self.hedging: FirstTokens | None = None  # set: a second backend is asked where the first is late
+        self.flights = Flights() if cache is not None else None
+        self.budget = RetryBudget()
         self._active: dict[Exchange, None] = {}
+        self._left: set[Exchange] = set()
         self._started_at = clock.time()
         self._retry_at: float | None = None
         """When a backend that had answered 429 may be asked again, if somebody waits for that."""
@@ -96,12 +108,20 @@ class Dispatcher:
     def begin(self, request: Request, sink: Sink) -> Exchange | None:
         """Start on a request. ``None`` if it was refused at once; the sink was told why."""
         self.counts["requests"] += 1
-        self._budget.asked()
+        self.budget.asked()
         if self.stopping:
             self._refuse(request, sink, errors.shutting_down())
             return None
         registry, now = self.registry, self.clock.time()
         offered, model = registry.view.models(), request.model
+        course: Course | None = None
+        if self.rules is not None or request.wishes is not None or self.hedging is not None:
+            planned = course_of(request, self.rules, self.default_model, self.router.rng, self.hedging)
+            if isinstance(planned, Failure):
+                self._refuse(request, sink, planned)
+                return None
+            if planned is not None:
+                course, model = planned, planned.chain.model
         if model is None or model not in offered:
             found = resolve_model(
                 model,
@@ -111,6 +131,9 @@ class Dispatcher:
                 lambda name: registry.model_seen(name, now),
                 now - self._started_at,
             )
+            if isinstance(found, Failure) and course is not None and (other := course.first_offered(offered)):
+                self.counts["fallbacks"] += 1
+                found = other
             if isinstance(found, Failure):
                 self._refuse(request, sink, found)
                 return None
@@ -118,7 +141,13 @@ class Dispatcher:
         seconds = self.limits.request_s
         if request.deadline_s is not None and request.deadline_s < seconds:
             seconds = request.deadline_s
-        exchange = Exchange(self, request, model, sink, now, now + seconds)
+        exchange: Exchange
+        if course is not None:
+            exchange = exchange_with(course, self, request, model, sink, now, now + seconds)
+        elif self.flights is not None and request.endpoint not in UNREAD:
+            exchange = Sharing(self, request, model, sink, now, now + seconds, self.flights)
+        else:
+            exchange = Exchange(self, request, model, sink, now, now + seconds)
         self._active[exchange] = None
         exchange.start()
         return exchange
@@ -138,7 +167,7 @@ class Dispatcher:
 
     def route(self, need: RouteNeed) -> Lease | NoSlot | NoBackend:
         """Choose a backend and reserve a slot on it."""
-        found = self._router.route(self.registry.view, self.registry.ledger, need, self.clock.time())
+        found = self.router.route(self.registry.view, self.registry.ledger, need, self.clock.time())
         if isinstance(found, NoSlot) and found.not_before is not None:
             self._retry_at = min(found.not_before, self._retry_at or found.not_before)
         return found
@@ -146,19 +175,19 @@ class Dispatcher:
     @property
     def wants_blocks(self) -> bool:
         """Whether routing goes by what prompts begin with."""
-        return self._router.wants_blocks
+        return self.router.wants_blocks
 
     def first_token(self, lease: Lease, now: float) -> None:
         """The backend of this lease began to answer."""
-        self._router.first_token(lease, self.registry.ledger, now)
+        self.router.first_token(lease, self.registry.ledger, now)
 
     def let_go(self, lease: Lease) -> None:
         """Give a lease back, whatever became of it."""
-        self._router.ended(lease, self.registry.ledger, self.clock.time())
+        self.router.ended(lease, self.registry.ledger, self.clock.time())
         lease.release()
 
     def _heard(self, index: int) -> None:
-        self._router.beat(index, self.registry.ledger, self.clock.time())
+        self.router.beat(index, self.registry.ledger, self.clock.time())
 
     def avoid(self, lease: Lease, until: float) -> None:
         """The backend of this lease is at its limit; ask it nothing new before ``until``."""
@@ -172,7 +201,7 @@ class Dispatcher:
 
     def may_retry(self) -> bool:
         """Whether the budget has room for one more retry; if so, it is spent."""
-        allowed = self._budget.spend(len(self._active))
+        allowed = self.budget.spend(len(self._active))
         self.counts["retries" if allowed else "retries_refused"] += 1
         return allowed
 
@@ -185,13 +214,13 @@ class Dispatcher:
             return
         log.warning("request %s: %s", exchange.request.id, " ".join(failure.logged.split())[:_LOGGED_MAX_CHARS])
         if failure.source is Source.BACKEND and failure.code != errors.BACKEND_LOST:
+            self.router.failed(lease, self.registry.ledger, self.clock.time())
             self._say(self.registry.breaker.failed(lease, self.clock.time()))
 
     def answered(self, exchange: Exchange, lease: Lease, now: float) -> None:
         """A backend has given all that it was asked for."""
-        times = exchange.times
         prompt_tokens = exchange.request.prompt_bytes // BYTES_A_TOKEN
-        ttft_s, itl_s = times.pace()
+        ttft_s, itl_s = exchange.times.pace()
         events = self.registry.breaker.succeeded(lease, now, ttft_s=ttft_s, prompt_tokens=prompt_tokens, itl_s=itl_s)
         if events:
             self._say(events)
@@ -207,8 +236,19 @@ class Dispatcher:
         self._active.pop(exchange, None)
         if exchange.resumed:
             self.counts["resumed"] += exchange.resumed
+        if self._left and exchange in self._left:
+            self._left.remove(exchange)
+        else:
+            self._note(exchange, outcome, failure)
+
+    def left(self, exchange: Exchange, failure: Failure | None) -> None:
+        """Its own client's part is over; it goes on for others, who are noted each for itself."""
+        self._left.add(exchange)
+        self._note(exchange, None, failure)
+
+    def _note(self, exchange: Exchange, outcome: Outcome | None, failure: Failure | None) -> None:
         if self.observers:
-            self._tell(self._record(exchange, outcome, failure))
+            self._tell(record_of(exchange, outcome, failure, self.clock.time()))
         if outcome is not None:
             self.counts["completed"] += 1
             self.counts["cache." + outcome.cache] += 1
@@ -218,30 +258,6 @@ class Dispatcher:
             self._count_failure(failure)
         else:
             self.counts["cancelled"] += 1
-
-    def _record(self, exchange: Exchange, outcome: Outcome | None, failure: Failure | None) -> Record:
-        request, usage = exchange.request, exchange.journal.usage() or (None, None)
-        attempts, resumed = exchange.attempts, exchange.resumed
-        if outcome is not None:
-            model, backend, cache = outcome.model, outcome.backend, outcome.cache
-            queue_s, ttft_s, total_s = outcome.queue_s, outcome.ttft_s, outcome.total_s
-            done = "completed"
-            return Record(
-                request, model, backend, done, 200, cache, attempts, resumed, queue_s, ttft_s, total_s, *usage
-            )
-        code, status = ("cancelled", CLIENT_LEFT) if failure is None else (failure.code, failure.status)
-        return Record(
-            request,
-            exchange.model,
-            exchange.backend,
-            code,
-            status,
-            exchange.cache_part,
-            attempts,
-            resumed,
-            *exchange.times.so_far(self.clock.time()),
-            *usage,
-        )
 
     def _tell(self, record: Record) -> None:
         for observer in self.observers:
@@ -269,7 +285,7 @@ class Dispatcher:
             self.queue.postpone(self.registry.stall_s)
             for exchange in self._active:
                 exchange.times.postpone(self.registry.stall_s)
-        self._budget.advance(now)
+        self.budget.advance(now)
         self._say(self.registry.breaker.take_events())
         for waiter in self.queue.expired(now):
             waiter.expire(now)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from balancer import errors
 from balancer.cache.store import Hit
 from balancer.errors import Failure
-from balancer.exchange.cached import entry_events
 from balancer.exchange.journal import Journal
 from balancer.exchange.lookup import Lookup
 from balancer.exchange.ports import Call, Opening, Sink
 from balancer.exchange.recovery import Recovery
 from balancer.exchange.resumption import Resumption, resumption_of
 from balancer.exchange.state import Event, State, step
+from balancer.exchange.telling import tell
 from balancer.exchange.timeline import Timeline
 from balancer.exchange.turn import Turn
 from balancer.exchange.unread import UNREAD, Unread
@@ -100,6 +100,8 @@ class Exchange:
             self.state = step(self.state, Event.EMBED)
 
     def _missed(self) -> None:
+        if self._lookup is not None and self._lookup.shadow:
+            self.cache_part = "shadow"
         if self.request.cache == "only":
             self.fail(errors.not_cached())
         else:
@@ -107,12 +109,10 @@ class Exchange:
             self._turn.take(self.times.ends_at)
 
     def _serve(self, hit: Hit) -> None:
-        """Answer from the cache: the entry's text as events, like any other answer."""
+        """Answer from the cache."""
         self.state = step(self.state, Event.HIT)
         outcome = self.times.cached(self.model, hit, self._hub.clock.time())
-        opening = Opening(outcome.backend, hit.kind, 0, hit.similarity, outcome.age_s, probability=hit.probability)
-        self._sink.opened(opening)
-        self._sink.events(entry_events(hit.entry, self.request, self.model, self._hub.unix_time()))
+        tell(self._sink, hit, outcome, self.request, self._hub.unix_time())
         self._hub.ended(self, outcome, None)
         self._sink.done(outcome)
 
@@ -230,7 +230,7 @@ class Exchange:
             self._broken(failure, recovery)
         elif not self._may_ask_again(failure, recovery, turn, lease):
             self.fail(self._resumption.broken_by if self._resumption is not None else failure)
-        if not self.state.live:
+        if not self.state.live or self._lease is not lease:  # it has ended, or has fallen back on another model
             return
         if failure.busy:
             self.attempts -= self._resumption is None

@@ -110,6 +110,14 @@ class Journal:
         del self._token_ids[self._tokens :]
         return Begun(*told, self._tokens, [*self._token_ids], self._prompt_ids)
 
+    def so_far(self) -> Begun | None:
+        """What one who joins late has to be told first; ``None`` where that is more than one text, or too much."""
+        self._compact()
+        first = self._first
+        if self._overflowed or not self._plain or first is None or self._finish_reason is not None:
+            return None
+        return Begun(first.id, first.model, int(first.created), "".join(self._text), self._told)
+
     @property
     def finish_reason(self) -> str | None:
         """As far as it was read (`answer` and `begun` read all of it)."""

@@ -16,7 +16,7 @@ from balancer.request import Request
 class Lookup:
     """One request's. ``hit`` or ``miss`` is called once, at once or when the embedder has answered."""
 
-    __slots__ = ("_embedding", "_hit", "_keys", "_lane", "_miss", "_over", "_reading", "_request")
+    __slots__ = ("_embedding", "_hit", "_lane", "_miss", "_over", "_reading", "_request", "_withheld", "keys")
 
     def __init__(
         self, lane: CacheLane, request: Request, model: str, hit: Callable[[Hit], None], miss: Callable[[], None]
@@ -25,18 +25,27 @@ class Lookup:
         self._request = request
         self._hit = hit
         self._miss = miss
-        self._keys: CacheKeys = lane.keys(request, model)
+        self.keys: CacheKeys = lane.keys(request, model)
         self._embedding: Embedding | None = None
         self._reading: Reading | None = None
         self._over = False
+        self._withheld: Hit | None = None
+
+    @property
+    def shadow(self) -> bool:
+        """A near answer was decided on and, in shadow mode, not served."""
+        return self._withheld is not None and self._lane.trials is not None and self._lane.trials.shadow
 
     def begin(self) -> bool:
         """True: the embedder was asked, and one of the callbacks follows."""
-        equal = self._lane.exact(self._request, self._keys)
+        equal = self._lane.exact(self._request, self.keys)
         if equal is not None:
             self._hit(equal)
+            keys, controls = self.keys, self._lane.controls
+            if controls is not None and keys.scope is not None:
+                controls.equal(self._request, keys.model, keys.text, equal)
             return False
-        self._embedding = self._lane.embed(self._request, self._keys, self._embedded)
+        self._embedding = self._lane.embed(self._request, self.keys, self._embedded)
         if self._embedding is None:
             self._miss()
         return self._embedding is not None
@@ -46,18 +55,27 @@ class Lookup:
         if self._over:
             return
         if self._embedding is not None:
-            self._reading = self._lane.read(self._keys, self._embedding)
-        near = self._lane.near(self._keys, vector, self._reading)
-        if near is not None:
-            self._hit(near)
-        else:
+            self._reading = self._lane.read(self.keys, self._embedding)
+        keys, trials = self.keys, self._lane.trials
+        trial = trials.begin() if trials is not None else None
+        near = self._lane.near(keys, vector, self._reading, trial)
+        if near is None:
+            self._withheld = trial.withheld if trial is not None else None
             self._miss()
+            return
+        self._hit(near)
+        if trials is not None:
+            trials.served(self._request, keys.model, keys.text, near)
 
     def store(self, journal: Journal, outcome: Outcome) -> None:
         """Keep what a backend has answered, if it is to be kept: not another model's answer under this one's name."""
         answer = journal.answer()
-        if answer is not None and outcome.model == self._keys.model:
-            self._lane.store(self._request, self._keys, answer, outcome.backend, self._embedding, self._reading)
+        if answer is not None and outcome.model == self.keys.model:
+            if self._withheld is not None and self._lane.trials is not None and answer.finish_reason == "stop":
+                keys = self.keys
+                self._lane.trials.answered(self._request, keys.model, keys.text, self._withheld, answer.text)
+            made_s = outcome.total_s - outcome.queue_s
+            self._lane.store(self._request, self.keys, answer, outcome.backend, self._embedding, self._reading, made_s)
 
     def cancel(self) -> None:
         """Nobody waits any more."""

@@ -72,6 +72,12 @@ class Opening(NamedTuple):
     resumed: int = 0
     """How often another backend went on with it."""
     probability: float | None = None
+    entry: str | None = None
+    """The cache entry that answers."""
+    model: str = ""
+    """Who of several answers, where the request's name may mean several; else empty."""
+    explanation: str = ""
+    """Why this backend, as ASCII JSON; empty where nobody may know."""
 
 
 class Sink(Protocol):

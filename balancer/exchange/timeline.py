@@ -134,3 +134,11 @@ class Timeline:
             entry.id,
             probability=hit.probability,
         )
+
+    def shared(self, outcome: Outcome, cache: str, now: float) -> Outcome:
+        """The outcome for one who shared the answer that came to ``outcome`` for another."""
+        began, first_at = self.began_at, self.first_at or now
+        waited_s = first_at - began
+        return Outcome(
+            outcome.model, outcome.backend, cache, 0, waited_s, waited_s, now - began, resumed=outcome.resumed
+        )

@@ -110,6 +110,8 @@ class Turn:
             self._owner.fail(errors.queue_full(len(hub.queue), hub.retry_after_s()))
             return
         self._owner.waits()
+        if hub.on_wait is not None:
+            hub.on_wait()
         hub.queue.pump()
         if self._waits_as(waiter):
             self._owner.position(waiter.position)
@@ -120,7 +122,7 @@ class Turn:
 
     def others(self, lease: Lease) -> bool:
         """Whether anybody in the pool could take the request instead of the one who had this lease."""
-        need = self._need(self.excluded | {lease.spec.process})
+        need = self.need(self.excluded | {lease.spec.process})
         group = self._hub.registry.view.group(need.model, need.endpoint, named=need.named, resume=need.resume)
         return any(possible(tier, need) for tier in group.tiers)
 
@@ -154,9 +156,10 @@ class Turn:
         self._owner.fail(errors.queue_full(len(self._hub.queue), self._hub.retry_after_s()))
 
     def _route(self) -> Lease | NoSlot | NoBackend:
-        return self._hub.route(self._need(self.excluded))
+        return self._hub.route(self.need(self.excluded))
 
-    def _need(self, excluded: frozenset[str]) -> RouteNeed:
+    def need(self, excluded: frozenset[str]) -> RouteNeed:
+        """What routing is asked for."""
         request = self._request
         named = request.model is not None or self._resume
         if self._blocks is None:

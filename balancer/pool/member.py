@@ -41,3 +41,9 @@ class Member:
     def draining(self) -> bool:
         """Whether its operator or agent wants it drained, also while it is dead."""
         return self.detector.drains
+
+    def extend(self, stall_s: float, now: float) -> None:
+        """This process itself stood still for `stall_s`: neither silence nor death counts it."""
+        self.detector.extend(stall_s, now)
+        if self.dead_at is not None:
+            self.dead_at = min(self.dead_at + stall_s, now)

@@ -88,8 +88,9 @@ class Comparison:
         ]
 
     def _find(self, kind: Kind, pace: Pace, least_s: float, words: str, now: float) -> list[Slow]:
-        values, counts = pace.means(np.concatenate(self._groups), now)
-        if not (counts >= self._limits.outlier_requests).any():
+        limits = self._limits
+        values, counts = pace.means(np.concatenate(self._groups), now, limits.outlier_requests)
+        if not (counts >= limits.outlier_requests).any():
             return []
         found: list[Slow] = []
         begin = 0

@@ -45,12 +45,15 @@ class Pace:
         self._log[at] += math.log(seconds if seconds > LEAST_S else LEAST_S)
 
     def means(
-        self, indexes: npt.NDArray[np.intp], now: float
+        self, indexes: npt.NDArray[np.intp], now: float, least: int = 1
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Of each of these backends the geometric mean (s; 0 where there is nothing), and how many it is of."""
+        """Of each of these backends the geometric mean (s; 0 where there is nothing), and how many it is of. Where all
+        have fewer than `least`, no means are made: most often nobody has been asked anything."""
         if now >= self._turns_at:
             self._turn(int(now))
         counts = self._count_np[:, indexes].sum(axis=0)
+        if not (counts >= least).any():
+            return np.zeros(len(indexes)), counts
         logs = self._log_np[:, indexes].sum(axis=0)
         return np.where(counts > 0, np.exp(logs / np.maximum(counts, 1.0)), 0.0), counts
 

@@ -25,7 +25,7 @@ from balancer.pool.member import Member
 from balancer.pool.models import ModelMemory
 from balancer.pool.parking import Parking
 from balancer.pool.stall import StallWatch
-from balancer.pool.transition import BeatResult, BeatStatus, Reason, Refused, Registered, Transition
+from balancer.pool.transition import BeatResult, BeatStatus, Reason, Refused, Registered, Transition, reason_of
 from balancer.pool.view import PoolBackend, PoolView
 
 TIMINGS: dict[str, Timings] = {"native": NATIVE, "classic": CLASSIC, "upstream": PROBED}
@@ -72,6 +72,8 @@ class Registry:
         self._by_address: dict[tuple[str, int], str] = {}
         self._view = PoolView(0, ())
         self._changed = False
+        self._due_at = math.inf
+        """Before this time `advance` finds nobody late: beats only put it off."""
 
     @property
     def view(self) -> PoolView:
@@ -144,6 +146,7 @@ class Registry:
         """The awaited answer came, or is given up; each `hold` is undone by one call."""
         if member := self._by_lease.get(lease_id):
             member.detector.unhold(now)
+            self._watch(member)
 
     def probe_ok(self, lease_id: int, now: float, load: Load | None = None) -> tuple[Transition, ...]:
         """A probe was answered, with the engine's metrics where it has them."""
@@ -191,21 +194,15 @@ class Registry:
             return ()
         old = member.state
         member.detector.agent_drains(wanted)
-        return self._moved(member, old, _reason(old, member.state), now)
+        return self._moved(member, old, reason_of(old, member.state), now)
 
     def advance(self, now: float) -> tuple[Transition, ...]:
         """Let time pass; to be called every `tick_s`. A longer gap was this process's own stall and kills nobody."""
         self.stall_s = stall_s = self._stall.tick(now)
-        transitions: list[Transition] = []
-        for member in list(self._by_name.values()):
-            if stall_s:
-                self._extend(member, stall_s, now)
-            if member.detector.deadline() <= now:
-                old = member.state
-                member.detector.advance(now)
-                transitions += self._moved(member, old, Reason.SILENT, now)
-            if now >= self._forget_at(member):
-                transitions.append(self._remove(member, Reason.FORGOTTEN, now))
+        if stall_s:
+            for member in self._by_name.values():
+                member.extend(stall_s, now)
+        transitions = self._late(now) if now >= self._due_at else []
         self._parking.advance(now)
         self.breaker.advance(now, self.view, stall_s)
         return tuple(transitions)
@@ -214,6 +211,23 @@ class Registry:
         """When `advance` can next change a backend's state, if nothing is heard until then (inf: never)."""
         times = [min(m.detector.deadline(), self._forget_at(m)) for m in self._by_name.values()]
         return min(times, default=math.inf)
+
+    def _late(self, now: float) -> list[Transition]:
+        """What silence until `now` brought about."""
+        transitions: list[Transition] = []
+        for member in list(self._by_name.values()):
+            if member.detector.deadline() <= now:
+                old = member.state
+                member.detector.advance(now)
+                transitions += self._moved(member, old, Reason.SILENT, now)
+            if now >= self._forget_at(member):
+                transitions.append(self._remove(member, Reason.FORGOTTEN, now))
+        self._due_at = self.deadline()
+        return transitions
+
+    def _watch(self, member: Member) -> None:
+        """Its deadline may have come nearer, which no sign of life does."""
+        self._due_at = min(self._due_at, member.detector.deadline(), self._forget_at(member))
 
     def _hear(self, member: Member, load: Load | None, now: float) -> tuple[Transition, ...]:
         detector = member.detector
@@ -227,13 +241,14 @@ class Registry:
             detector.hear(load.is_ready, now)
             self.ledger.record(member.index, load)
         new = detector.state
-        return () if new is old else self._moved(member, old, _reason(old, new), now)
+        return () if new is old else self._moved(member, old, reason_of(old, new), now)
 
     def _moved(self, member: Member, old: State, reason: Reason, now: float) -> tuple[Transition, ...]:
         new = member.state
         if new is old:
             return ()
         member.dead_at = now if new is State.DEAD else None
+        self._watch(member)
         self.breaker.moved(member.index, new, now)
         self._changed = True
         return (_transition(member, old, new, reason),)
@@ -272,6 +287,7 @@ class Registry:
         if spec.kind != "upstream":
             self._by_address[spec.address] = spec.name
         self._models.offer(spec.models)
+        self._watch(member)
         self.breaker.moved(index, detector.state, now)
         self._changed = True
         return member
@@ -299,20 +315,6 @@ class Registry:
             return math.inf
         return member.dead_at + self._forget_s
 
-    def _extend(self, member: Member, stall_s: float, now: float) -> None:
-        member.detector.extend(stall_s, now)
-        if member.dead_at is not None:
-            member.dead_at = min(member.dead_at + stall_s, now)
-
 
 def _transition(member: Member, old: State | None, new: State | None, reason: Reason) -> Transition:
     return Transition(member.spec.name, member.index, member.generation, member.lease_id, old, new, reason)
-
-
-def _reason(old: State, new: State) -> Reason:
-    """Why a sign of life led from `old` to `new`."""
-    if new is State.DRAINING:
-        return Reason.DRAIN
-    if old is State.DRAINING:
-        return Reason.UNDRAIN
-    return Reason.READY if new is State.ALIVE else Reason.NOT_READY

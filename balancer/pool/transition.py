@@ -24,6 +24,15 @@ class Reason(enum.StrEnum):
     RECLAIMED = "reclaimed"  # dead for so long that another took its name or its address
 
 
+def reason_of(old: State, new: State) -> Reason:
+    """Why a sign of life led from `old` to `new`."""
+    if new is State.DRAINING:
+        return Reason.DRAIN
+    if old is State.DRAINING:
+        return Reason.UNDRAIN
+    return Reason.READY if new is State.ALIVE else Reason.NOT_READY
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """One change of one backend; `old` None is "was not in the pool", `new` None is "has left it"."""

@@ -23,10 +23,11 @@ def next_of_least(candidates: Candidates, costs: Sequence[float] | npt.NDArray[n
     """The index after `last` among those that cost least; `costs` in seconds, in step with the candidates."""
     if isinstance(candidates, list):
         least = min(costs)
-        most = least + min(ALIKE * least, ALIKE_S)
+        most = least + (ALIKE * least if ALIKE * least < ALIKE_S else ALIKE_S)
         first = -1
-        for index, cost in zip(candidates, costs, strict=True):
-            if cost <= most:
+        for position in range(len(candidates)):
+            if costs[position] <= most:
+                index = candidates[position]
                 if index > last:
                     return index
                 if first < 0:

@@ -6,11 +6,13 @@ comes before an idle one of smaller weight.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
-from balancer.routing.policy import Candidates, Rng, RouteNeed
+from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
 
 
 class LeastConnections:
@@ -47,3 +49,16 @@ class LeastConnections:
             elif cost == least and chosen <= last < index:
                 chosen = index
         return chosen
+
+    def explain(
+        self, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float
+    ) -> list[Parts]:
+        in_flight, weights = ledger.in_flight, ledger.weight
+        return [
+            {
+                "in_flight": float(in_flight[index]),
+                "weight": weights[index],
+                "cost": (in_flight[index] + 1) / weights[index],
+            }
+            for index in candidates
+        ]

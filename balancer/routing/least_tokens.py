@@ -9,13 +9,15 @@ Those that cost nearly the same take turns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
 from balancer.routing.alike import next_of_least
-from balancer.routing.policy import Candidates, Rng, RouteNeed
+from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
 from balancer.routing.work import RUNNING_TOKENS, Work
 
 
@@ -33,18 +35,9 @@ class LeastTokens:
         self, candidates: Candidates, view: PoolView, ledger: Ledger, need: RouteNeed, now: float, rng: Rng
     ) -> int:
         work = self._work
-        if work is None:
-            work = self._work = Work(ledger)
-        work.follow(view, ledger)
-        tokens = need.prompt_tokens + RUNNING_TOKENS
-        costs: list[float] | npt.NDArray[np.float64]
-        if isinstance(candidates, list):
-            waits, speeds, weights = work.wait_s, work.s_per_token, ledger.weight
-            costs = [(waits[index] + tokens * speeds[index]) / weights[index] for index in candidates]
-        else:
-            costs = work.wait_s_np[candidates] + tokens * work.s_per_token_np[candidates]
-            costs /= ledger.weight_np[candidates]
-        self._last = next_of_least(candidates, costs, self._last)
+        if work is None or work.version != view.version:
+            work = self._follow(view, ledger)
+        self._last = next_of_least(candidates, costs_of(candidates, work, ledger, need.prompt_tokens), self._last)
         return self._last
 
     def leased(self, lease: Lease, ledger: Ledger, need: RouteNeed, now: float) -> None:
@@ -55,6 +48,9 @@ class LeastTokens:
         if self._work is not None:
             self._work.first_token(lease, ledger, now)
 
+    def failed(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        """The breaker counts failures."""
+
     def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
         if self._work is not None:
             self._work.ended(lease, ledger)
@@ -62,3 +58,31 @@ class LeastTokens:
     def beat(self, index: int, ledger: Ledger, now: float) -> None:
         if self._work is not None:
             self._work.beat(index, ledger)
+
+    def explain(
+        self, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float
+    ) -> list[Parts]:
+        work = self._follow(view, ledger)
+        indexes = list(candidates)
+        costs = costs_of(indexes, work, ledger, need.prompt_tokens)
+        return [{**work.parts(index, ledger), "cost": cost} for index, cost in zip(indexes, costs, strict=True)]
+
+    def _follow(self, view: PoolView, ledger: Ledger) -> Work:
+        work = self._work
+        if work is None:
+            work = self._work = Work(ledger)
+        work.follow(view, ledger)
+        return work
+
+
+def costs_of(candidates: Candidates, work: Work, ledger: Ledger, tokens: int) -> list[float] | npt.NDArray[np.float64]:
+    """Expected seconds to the first token of a prompt of so many tokens that no cache has, over the weight."""
+    tokens_in_all = tokens + RUNNING_TOKENS
+    if isinstance(candidates, list):
+        waits, speeds, weights = work.wait_s, work.s_per_token, ledger.weight
+        return [(waits[index] + tokens_in_all * speeds[index]) / weights[index] for index in candidates]
+    costs: npt.NDArray[np.float64] = work.s_per_token_np[candidates]
+    costs *= tokens_in_all
+    costs += work.wait_s_np[candidates]
+    costs /= ledger.weight_np[candidates]
+    return costs

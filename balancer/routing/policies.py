@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from balancer.routing.adaptive import Adaptive
 from balancer.routing.least_connections import LeastConnections
 from balancer.routing.least_latency import LeastLatency
 from balancer.routing.least_tokens import LeastTokens
@@ -23,13 +24,12 @@ _ALL: tuple[Callable[[], Policy], ...] = (
     PowerOfTwo,
     Priority,
     Session,
+    LeastLatency,
     LeastTokens,
     PrefixAffinity,
+    Adaptive,
 )
 POLICIES: Mapping[str, Callable[[], Policy]] = MappingProxyType({make().name: make for make in _ALL})
-
-UNOFFERED: Mapping[str, Callable[[], Policy]] = MappingProxyType({LeastLatency.name: LeastLatency})
-"""Kept from operators: who fails without a first token looks quick to it. The simulator compares it."""
 
 
 def make_policy(name: str) -> Policy:

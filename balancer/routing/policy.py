@@ -22,6 +22,9 @@ FEW = 24
 Candidates: TypeAlias = list[int] | npt.NDArray[np.intp]
 """At least one index, in the pool's order; a list up to FEW, an array above."""
 
+Parts: TypeAlias = dict[str, float]
+"""What one candidate's score is made of: names as operators read them, with units; `cost` is the whole, if there is one
+(less is better)."""
 
 BYTES_A_TOKEN = 4
 """Of English text. Speeds are learned in the same unit, so where it is wrong it is wrong on both sides."""
@@ -94,6 +97,10 @@ class AttentivePolicy(Policy, Protocol):
         """The backend began to answer: its prefill is done."""
         ...
 
+    def failed(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        """The backend failed the request, or its answer broke; `ended` follows."""
+        ...
+
     def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
         """The lease is about to be released, or was a moment ago, whatever became of the request."""
         ...
@@ -101,3 +108,26 @@ class AttentivePolicy(Policy, Protocol):
     def beat(self, index: int, ledger: Ledger, now: float) -> None:
         """A beat of this backend was recorded in the ledger."""
         ...
+
+
+@runtime_checkable
+class ExplainingPolicy(Policy, Protocol):
+    """One whose choice follows from numbers that can be told."""
+
+    def explain(
+        self, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float
+    ) -> list[Parts]:
+        """What `choose` would weigh now, for each candidate, in step with them. Chooses nobody and changes nothing.
+
+        To be called before `choose`, whose lease changes the numbers. What chance or turns decide is not in it.
+        """
+        ...
+
+
+def parts_of(
+    policy: Policy, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float
+) -> list[Parts]:
+    """What the policy weighs, for each candidate; nothing of a policy that cannot tell. Off the way of requests."""
+    if isinstance(policy, ExplainingPolicy):
+        return policy.explain(candidates, view, ledger, need, now)
+    return [{} for _ in candidates]

@@ -8,10 +8,12 @@ Source: Mitzenmacher, The Power of Two Choices in Randomized Load Balancing (200
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
 from balancer.routing.draw import draw, draw_another, ends_of
-from balancer.routing.policy import Candidates, Rng, RouteNeed
+from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
 
 
 class PowerOfTwo:
@@ -29,3 +31,17 @@ class PowerOfTwo:
         first, second = int(candidates[at]), int(candidates[draw_another(ends, at, rng)])
         in_flight, weights = ledger.in_flight, ledger.weight
         return first if in_flight[first] * weights[second] <= in_flight[second] * weights[first] else second
+
+    def explain(
+        self, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float
+    ) -> list[Parts]:
+        """Of all who might be drawn; the one of the two with less."""
+        in_flight, weights = ledger.in_flight, ledger.weight
+        return [
+            {
+                "in_flight": float(in_flight[index]),
+                "weight": weights[index],
+                "leases_by_weight": in_flight[index] / weights[index],
+            }
+            for index in candidates
+        ]

@@ -1,15 +1,19 @@
 """Prefix affinity: where the prompt's beginning is in the cache, unless the work that waits there outweighs it.
 
 The cost of a backend is the prefill that waits there and what this prompt would add, at a price, over its speed
-(`work.py`). A token that is computed again costs more than its own time: it takes capacity from others, `MISS_PRICE`
-in all, and where the cache is full it pushes somebody's prefix out: `FULL_PRICE` more. So a request stays with its
-prefix until that backend is far behind; then the next one that gets it holds the prefix, too.
+(`work.py`). A token that is computed again costs more than its own time: it takes capacity from others, `MISS_PRICE` in
+all, and where the cache is full it pushes somebody's prefix out: `FULL_PRICE` more. So a request stays with its prefix
+until that backend is far behind; then the next one that gets it holds the prefix, too. What each was given lately
+counts as well (`spread.py`), `SPREAD_S` for a fair share: less than computing a long history again, more than computing
+a preamble that all conversations have in common.
 
-What is in a cache is a guess from what was sent where (`prefix_index.py`). Without shared beginnings this is
-`least-tokens`.
+What is in a cache is a guess from what was sent where (`prefix_index.py`). A prompt of which nobody has anything goes
+by `least-tokens`.
 
-Rejected, both measured with `scripts/simulate`: a price of 1 or 2 everywhere (prefixes multiply until no cache has
-room for all), and of 4 everywhere (what all conversations have in common draws them to a few backends).
+Rejected, all measured with `scripts/simulate`: a price of 1 while there is room (two balancers side by side, each of
+which sees the other's load come and go, make copies until both are late); of 4 (what all conversations have in common
+draws them to a few backends); and to count requests under way as much as for prompts that must be computed (near
+saturation hits leave their cache).
 """
 
 from __future__ import annotations
@@ -22,59 +26,79 @@ import numpy.typing as npt
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
 from balancer.routing.alike import next_of_least
-from balancer.routing.policy import Candidates, Rng, RouteNeed
+from balancer.routing.least_tokens import costs_of
+from balancer.routing.policy import BYTES_A_TOKEN, Candidates, Parts, Rng, RouteNeed
 from balancer.routing.prefix_index import TOKENS_A_BLOCK, Level, PrefixIndex
-from balancer.routing.work import RUNNING_TOKENS, Work
+from balancer.routing.spread import Spread
+from balancer.routing.work import RUNNING_TOKENS_OF_HIT, Work
 
 MISS_PRICE = 2.0
-FULL_PRICE = 2.0
+FULL_PRICE = 3.0
+SPREAD_S = 0.2
 
 
 class PrefixAffinity:
     """An `AttentivePolicy`."""
 
     name = "prefix-affinity"
-    wants_blocks = True
 
     def __init__(self) -> None:
         self._work: Work | None = None
         self._index = PrefixIndex(0)
+        self._spread = Spread(0)
         self._generation: dict[int, int] = {}
-        self._version = -1
         self._last = -1
         self._levels: Sequence[Level] = ()
         """Of the request that is being routed."""
+        self._tokens = 0
+        """Of its prompt."""
+        self.asked = 0
+        self.barren = 0
+        """How many prompts in a row had a beginning that nobody knew."""
+
+    @property
+    def wants_blocks(self) -> bool:
+        return True
 
     def choose(
         self, candidates: Candidates, view: PoolView, ledger: Ledger, need: RouteNeed, now: float, rng: Rng
     ) -> int:
         work = self._work
-        if work is None:
-            work = self._work = Work(ledger)
-            self._index = PrefixIndex(len(ledger.generation))
-        if view.version != self._version:
-            self._follow(view, ledger, work)
-        self._levels = self._index.levels(need.blocks)
-        tokens = need.prompt_tokens
-        costs: list[float] | npt.NDArray[np.float64]
-        if isinstance(candidates, list):
-            costs = self._costs_of_few(candidates, work, ledger, tokens)
+        if work is None or work.version != view.version:
+            work = self._follow(view, ledger)
+        self._tokens = tokens = need.prompt_bytes // BYTES_A_TOKEN
+        costs: Sequence[float] | npt.NDArray[np.float64]
+        if need.blocks and (levels := self._index.levels(need.blocks)):
+            self._levels = levels
+            self.barren = 0
+            costs = self._costs(candidates, work, ledger, tokens, levels, now)
         else:
-            costs = self._costs_of_many(candidates, work, ledger, tokens)
+            self._levels = ()
+            costs = costs_of(candidates, work, ledger, tokens)
         self._last = next_of_least(candidates, costs, self._last)
         return self._last
 
     def leased(self, lease: Lease, ledger: Ledger, need: RouteNeed, now: float) -> None:
         assert self._work is not None
-        spared = next((level.blocks for level in self._levels if level.members >> lease.index & 1), 0)
-        uncached = max(0.0, need.prompt_tokens - spared * TOKENS_A_BLOCK)
+        self.asked += 1
+        index = lease.index
+        uncached = self._tokens
+        for blocks, members in self._levels:
+            if members >> index & 1:
+                uncached = max(0, uncached - blocks * TOKENS_A_BLOCK)
+                break
         self._work.leased(lease, ledger, uncached, now)
         if need.blocks:
-            self._index.sent(lease.index, need.blocks, ledger.kv_total[lease.index])
+            self.barren += not self._levels
+            self._index.sent(index, need.blocks, ledger.kv_total[index])
+            self._spread.gave(index, self._work.s_per_token[index], now)
 
     def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
         if self._work is not None:
             self._work.first_token(lease, ledger, now)
+
+    def failed(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        """The breaker counts failures."""
 
     def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
         if self._work is not None:
@@ -84,45 +108,109 @@ class PrefixAffinity:
         if self._work is not None:
             self._work.beat(index, ledger)
 
-    def _costs_of_few(self, candidates: list[int], work: Work, ledger: Ledger, tokens: int) -> list[float]:
-        waits, speeds, weights, levels = work.wait_s, work.s_per_token, ledger.weight, self._levels
-        fullness = self._index.fullness
+    def explain(
+        self, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float
+    ) -> list[Parts]:
+        work = self._work
+        if work is None or work.version != view.version:
+            work = self._follow(view, ledger)
+        levels = self._index.levels(need.blocks)
+        indexes = list(candidates)
+        tokens = need.prompt_tokens
+        if not levels:
+            return [
+                {"cached_tokens": 0.0, **work.parts(index, ledger), "cost": cost}
+                for index, cost in zip(indexes, costs_of(indexes, work, ledger, tokens), strict=True)
+            ]
+        costs = self._costs(indexes, work, ledger, tokens, levels, now)
+        a_share = self._spread.per_share(indexes, work.s_per_token[indexes[0]], now)
+        spared = self._spared(max(indexes) + 1, levels)
+        return [
+            {
+                "cached_tokens": min(float(tokens), float(spared[index])),
+                **work.parts(index, ledger),
+                "cache_full": self._index.fullness[index],
+                "fair_shares_lately": a_share * self._spread.given[index],
+                "cost": float(cost),
+            }
+            for index, cost in zip(indexes, costs, strict=True)
+        ]
+
+    def _costs(
+        self,
+        candidates: Candidates,
+        work: Work,
+        ledger: Ledger,
+        tokens: int,
+        levels: Sequence[Level],
+        now: float,
+    ) -> list[float] | npt.NDArray[np.float64]:
+        """In seconds; of a prompt of which somebody has the beginning."""
+        spread_s = SPREAD_S * self._spread.per_share(candidates, work.s_per_token[int(candidates[0])], now)
+        if not isinstance(candidates, list):
+            return self._costs_of_many(candidates, work, ledger, tokens, levels, spread_s)
+        waits, speeds, weights = work.hit_wait_s, work.s_per_token, ledger.weight
+        fullness, given = self._index.fullness, self._spread.given
+        longest = levels[0]
         costs: list[float] = []
         for index in candidates:
             uncached = tokens
-            for blocks, members in levels:
-                if members >> index & 1:
-                    uncached = max(0, tokens - blocks * TOKENS_A_BLOCK)
-                    break
+            if longest.members >> index & 1:
+                uncached -= longest.blocks * TOKENS_A_BLOCK
+            else:
+                for blocks, members in levels:
+                    if members >> index & 1:
+                        uncached -= blocks * TOKENS_A_BLOCK
+                        break
+            if uncached < 0:
+                uncached = 0
             price = MISS_PRICE + FULL_PRICE * fullness[index]
-            costs.append((waits[index] + (price * uncached + RUNNING_TOKENS) * speeds[index]) / weights[index])
+            cost = waits[index] + (price * uncached + RUNNING_TOKENS_OF_HIT) * speeds[index]
+            costs.append((cost + spread_s * given[index]) / weights[index])
         return costs
 
     def _costs_of_many(
-        self, candidates: npt.NDArray[np.intp], work: Work, ledger: Ledger, tokens: int
+        self,
+        candidates: npt.NDArray[np.intp],
+        work: Work,
+        ledger: Ledger,
+        tokens: int,
+        levels: Sequence[Level],
+        spread_s: float,
     ) -> npt.NDArray[np.float64]:
-        spared = self._spared(int(candidates[-1]) + 1)[candidates]
-        price = MISS_PRICE + FULL_PRICE * self._index.fullness_np[candidates]
-        priced = price * np.maximum(tokens - spared, 0.0) + RUNNING_TOKENS
-        costs: npt.NDArray[np.float64] = work.wait_s_np[candidates] + priced * work.s_per_token_np[candidates]
-        return costs / ledger.weight_np[candidates]
+        size = int(candidates[-1]) + 1
+        costs: npt.NDArray[np.float64] = np.maximum(tokens - self._spared(size, levels), 0.0)
+        costs *= MISS_PRICE + FULL_PRICE * self._index.fullness_np[:size]
+        costs += RUNNING_TOKENS_OF_HIT
+        costs *= work.s_per_token_np[:size]
+        costs += work.hit_wait_s_np[:size]
+        costs += spread_s * self._spread.given_np[:size]
+        return costs[candidates] / ledger.weight_np[candidates]
 
-    def _spared(self, size: int) -> npt.NDArray[np.float64]:
+    def _spared(self, size: int, levels: Sequence[Level]) -> npt.NDArray[np.float64]:
         """Tokens of the prompt that each of the first so many backends holds."""
         spared = np.zeros(size)
         first_indexes = (1 << size) - 1
-        for blocks, members in self._levels:
+        for blocks, members in levels:
             bits = (members & first_indexes).to_bytes((size + 7) // 8, "little")
             holds = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=size, bitorder="little")
             spared[holds.view(np.bool_)] = blocks * TOKENS_A_BLOCK
         return spared
 
-    def _follow(self, view: PoolView, ledger: Ledger, work: Work) -> None:
+    def _follow(self, view: PoolView, ledger: Ledger) -> Work:
         """Caches end with their process."""
+        work = self._work
+        if work is None:
+            size = len(ledger.generation)
+            work = self._work = Work(ledger)
+            self._index, self._spread = PrefixIndex(size), Spread(size)
         work.follow(view, ledger)
         there = {backend.index: backend.generation for backend in view.backends}
+        stayed = [index for index, generation in there.items() if self._generation.get(index) == generation]
         for index, generation in self._generation.items():
             if there.get(index) != generation:
                 self._index.forget(index)
+        for index in there.keys() - stayed:
+            self._spread.forget(index, stayed)
         self._generation = there
-        self._version = view.version
+        return work

@@ -6,13 +6,15 @@ it is 0): own machines at 0, a provider that costs money at 1. Within a number i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from balancer.pool.backend import BackendSpec
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
 from balancer.routing.least_connections import LeastConnections
-from balancer.routing.policy import FEW, Candidates, Rng, RouteNeed
+from balancer.routing.policy import FEW, Candidates, Parts, Rng, RouteNeed
 
 LABEL = "priority"
 LARGEST = 1_000_000
@@ -50,6 +52,17 @@ class Priority:
         if self._differ:
             candidates = self._first_of(candidates)
         return self._within.choose(candidates, view, ledger, need, now, rng)
+
+    def explain(
+        self, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float
+    ) -> list[Parts]:
+        """`cost` is only compared within the smallest number."""
+        if view.version != self._version:
+            self._read(view, ledger)
+        within = self._within.explain(candidates, view, ledger, need, now)
+        return [
+            {"priority": float(self._numbers[index]), **parts} for index, parts in zip(candidates, within, strict=True)
+        ]
 
     def _first_of(self, candidates: Candidates) -> Candidates:
         if isinstance(candidates, list):

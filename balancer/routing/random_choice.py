@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
 from balancer.routing.draw import draw, ends_of
-from balancer.routing.policy import Candidates, Rng, RouteNeed
+from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
 
 
 class RandomChoice:
@@ -17,3 +19,8 @@ class RandomChoice:
         self, candidates: Candidates, view: PoolView, ledger: Ledger, need: RouteNeed, now: float, rng: Rng
     ) -> int:
         return int(candidates[draw(ends_of(candidates, ledger), rng)])
+
+    def explain(
+        self, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float
+    ) -> list[Parts]:
+        return [{"weight": ledger.weight[index]} for index in candidates]

@@ -7,12 +7,13 @@ chosen and pays what all earned together. With equal weights it is plain round r
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 
 import numpy as np
 
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
-from balancer.routing.policy import Candidates, Rng, RouteNeed
+from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
 
 
 class RoundRobin:
@@ -37,6 +38,15 @@ class RoundRobin:
         chosen = int(candidates[self._earned_np[candidates].argmax()])
         self._earned[chosen] -= float(ledger.weight_np[candidates].sum())
         return chosen
+
+    def explain(
+        self, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float
+    ) -> list[Parts]:
+        """`cost` is what it has earned by this request, negative."""
+        if view.version != self._version:
+            self._follow(view, ledger)
+        weights = ledger.weight
+        return [{"weight": weights[index], "cost": -(self._earned[index] + weights[index])} for index in candidates]
 
     def _choose_of_few(self, candidates: list[int], ledger: Ledger) -> int:
         earned = self._earned

@@ -16,6 +16,7 @@ from balancer.pool.view import Group, PoolView
 from balancer.routing.eligible import anyone_may, eligible, possible
 from balancer.routing.panic import is_panic, only_ejected
 from balancer.routing.policy import AttentivePolicy, Policy, Rng, RouteNeed
+from balancer.routing.prefer import Preference
 
 
 class NoBackendReason(enum.StrEnum):
@@ -51,8 +52,10 @@ class Router:
     """Routes by one policy, and tells it what became of its choices."""
 
     def __init__(self, policy: Policy, rng: Rng) -> None:
-        self._rng = rng
+        self.rng = rng
         self.policy = policy
+        self.preference: Preference | None = None
+        """Whom to ask first, whatever the policy; it may be changed at any time, as the policy may."""
 
     @property
     def policy(self) -> Policy:
@@ -72,11 +75,18 @@ class Router:
     def route(self, view: PoolView, ledger: Ledger, need: RouteNeed, now: float) -> Lease | NoSlot | NoBackend:
         """A lease on the chosen backend, or why there is none."""
         group = view.group(need.model, need.endpoint, named=need.named, resume=need.resume)
+        if self.preference is not None:
+            group = self.preference.group(view, group)
         gated = ledger.gated > 0 and not is_panic(group, ledger)
         lease = self._lease(view, group, ledger, need, now, gated)
         if lease is None and gated and only_ejected(group, ledger, need):
             lease = self._lease(view, group, ledger, need, now, False)
         return lease or _why_not(view, group, ledger, need, now, gated)
+
+    def group(self, view: PoolView, need: RouteNeed) -> Group:
+        """Whom `route` looks at, tier by tier."""
+        group = view.group(need.model, need.endpoint, named=need.named, resume=need.resume)
+        return group if self.preference is None else self.preference.group(view, group)
 
     def _lease(
         self, view: PoolView, group: Group, ledger: Ledger, need: RouteNeed, now: float, gated: bool
@@ -84,7 +94,7 @@ class Router:
         for tier in group.tiers:
             candidates = eligible(tier, ledger, need, now, gated)
             if len(candidates):
-                lease = ledger.lease(self._policy.choose(candidates, view, ledger, need, now, self._rng))
+                lease = ledger.lease(self._policy.choose(candidates, view, ledger, need, now, self.rng))
                 if self._attentive is not None:
                     self._attentive.leased(lease, ledger, need, now)
                 return lease
@@ -94,6 +104,11 @@ class Router:
         """The backend of this lease began to answer."""
         if self._attentive is not None:
             self._attentive.first_token(lease, ledger, now)
+
+    def failed(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        """The backend of this lease failed; to be called before `ended`."""
+        if self._attentive is not None:
+            self._attentive.failed(lease, ledger, now)
 
     def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
         """This lease is released; to be called once for every lease that `route` gave."""

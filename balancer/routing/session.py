@@ -12,7 +12,7 @@ Zadimoghaddam (2018) for the bound.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from math import log
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
 from balancer.routing.least_connections import LeastConnections
-from balancer.routing.policy import Candidates, Rng, RouteNeed
+from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
 
 BOUND = 1.25
 
@@ -65,6 +65,32 @@ class Session:
         share = BOUND * (int(leases.sum()) + 1) / float(weights.sum())
         draws[leases >= share * weights] = -np.inf
         return int(candidates[int(draws.argmax())])
+
+    def explain(
+        self, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float
+    ) -> list[Parts]:
+        """`cost` falls with the number drawn; who has as many leases as `leases_at_most` is passed over."""
+        if not need.session:
+            return self._without_key.explain(candidates, view, ledger, need, now)
+        if view.version != self._version:
+            self._read(view, ledger)
+        key = number_of(need.session)
+        in_flight, weights = ledger.in_flight, ledger.weight
+        leases = sum(in_flight[index] for index in candidates)
+        share = BOUND * (leases + 1) / sum(weights[index] for index in candidates)
+        parts: list[Parts] = []
+        for index in candidates:
+            drawn = log(((self._salts[index] ^ key) * _MIX & _MASK) + 1)
+            passed_over = in_flight[index] >= share * weights[index]
+            parts.append(
+                {
+                    "in_flight": float(in_flight[index]),
+                    "leases_at_most": share * weights[index],
+                    "weight": self._weights[index],
+                    "cost": math.inf if passed_over else (_LOG_ALL - drawn) / self._weights[index],
+                }
+            )
+        return parts
 
     def _choose_of_few(self, candidates: list[int], ledger: Ledger, key: int) -> int:
         in_flight, weights, salts, own = ledger.in_flight, ledger.weight, self._salts, self._weights

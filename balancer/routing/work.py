@@ -12,16 +12,19 @@ its length; without it, a backend that got short requests would look slow.
 from __future__ import annotations
 
 from array import array
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
+from balancer.routing.policy import Parts
 
 RUNNING_TOKENS = 256.0
 """What a request under way costs beside its prompt, in tokens of prefill: it makes every step of the others longer."""
+RUNNING_TOKENS_OF_HIT = 64.0
+"""The same for one that has little to compute: it takes few steps until its first token."""
 FIRST_GUESS_TOKENS_PER_S = 8000.0
 LEAST_S = 0.02
 """Shorter times count as this one: below it, differences are those of the network and the scheduler."""
@@ -32,13 +35,8 @@ PRESSURE_S = 0.15
 FULLEST = 0.98
 
 
-class _Ticket(NamedTuple):
-    tokens: float
-    ahead: float
-    """Tokens that were there before it, its own and the constant included."""
-    epoch: int
-    """How many beats its backend had sent."""
-    at: float
+_Ticket: TypeAlias = tuple[float, float, int, float]
+"""Tokens; those and all that were there before it, the constant included; how many beats its backend had sent; when."""
 
 
 class Work:
@@ -46,48 +44,59 @@ class Work:
 
     def __init__(self, ledger: Ledger) -> None:
         size = len(ledger.generation)
-        self.pending = _reals(size)
+        self.pending = [0.0] * size
         """Tokens of prefill that wait or run."""
-        self.s_per_token = _reals(size)
-        self.wait_s = _reals(size)
+        self.s_per_token = [0.0] * size
+        self.wait_s = [0.0] * size
         """What a request that came now would wait for: the pending tokens, those under way, and space in the memory."""
-        self.wait_s_np: npt.NDArray[np.float64] = np.frombuffer(self.wait_s, dtype=np.float64)
-        self.s_per_token_np: npt.NDArray[np.float64] = np.frombuffer(self.s_per_token, dtype=np.float64)
-        self._reported = _reals(size)
-        self._credit = _reals(size)
+        self.hit_wait_s = [0.0] * size
+        """The same for one whose prompt is in the cache."""
+        # The same once more as numpy sees it. Plain Python reads lists faster.
+        self._wait_s, self._hit_wait_s, self._s_per_token = _reals(size), _reals(size), _reals(size)
+        self.wait_s_np: npt.NDArray[np.float64] = np.frombuffer(self._wait_s, dtype=np.float64)
+        self.hit_wait_s_np: npt.NDArray[np.float64] = np.frombuffer(self._hit_wait_s, dtype=np.float64)
+        self.s_per_token_np: npt.NDArray[np.float64] = np.frombuffer(self._s_per_token, dtype=np.float64)
+        self.memory_s = [0.0] * size
+        """What of it is for space in the memory."""
+        self._reported = [0.0] * size
+        self._credit = [0.0] * size
         """Tokens leased since the last beat, or all of ours where no beat tells of any."""
-        self._reports = array("b", bytes(size))
-        self._memory_s = _reals(size)
-        self._epoch = array("q", bytes(8 * size))
-        self._generation = array("q", bytes(8 * size))
-        self._tokens = _reals(size)
-        self._seconds = _reals(size)
+        self._reports = [False] * size
+        self._epoch = [0] * size
+        self._generation = [0] * size
+        self._tokens = [0.0] * size
+        self._seconds = [0.0] * size
         self._all_tokens = FIRST_GUESS_TOKENS_PER_S
         self._all_seconds = 1.0
         self._tickets: dict[Lease, _Ticket] = {}
-        self._version = -1
+        self.version = -1
+        """Of the pool view that it knows."""
 
     def follow(self, view: PoolView, ledger: Ledger) -> None:
-        """To be called before anything is read: of a new process nothing is known."""
-        if view.version == self._version:
-            return
-        self._version = view.version
+        """To be called with each new view before anything is read: of a new process nothing is known."""
+        self.version = view.version
         for backend in view.backends:
             self._meet(backend.index, backend.generation, ledger)
 
     def leased(self, lease: Lease, ledger: Ledger, tokens: float, now: float) -> None:
         """A request with so many tokens to compute is under way there."""
         index = lease.index
-        ahead = self.pending[index] + tokens + RUNNING_TOKENS
+        pending = self.pending[index] + tokens
+        self._tickets[lease] = (tokens, pending + RUNNING_TOKENS, self._epoch[index], now)
         self._credit[index] += tokens
-        self._tickets[lease] = _Ticket(tokens, ahead, self._epoch[index], now)
-        self._sum(index, ledger)
+        # As `_sum` would have it; this is on the way of each request.
+        self.pending[index] = pending
+        under_way, speed, memory_s = ledger.in_flight[index], self.s_per_token[index], self.memory_s[index]
+        wait_s = (pending + RUNNING_TOKENS * under_way) * speed + memory_s
+        self.wait_s[index] = self._wait_s[index] = wait_s
+        wait_s -= (RUNNING_TOKENS - RUNNING_TOKENS_OF_HIT) * under_way * speed
+        self.hit_wait_s[index] = self._hit_wait_s[index] = wait_s
 
     def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
         """Its prefill is done, which tells how fast it went."""
         ticket = self._take(lease, ledger)
-        if ticket is not None and now > ticket.at:
-            self._learn(lease.index, ticket.ahead, now - ticket.at)
+        if ticket is not None and now > ticket[3]:
+            self._learn(lease.index, ticket[1], now - ticket[3])
             self._sum(lease.index, ledger)
 
     def ended(self, lease: Lease, ledger: Ledger) -> None:
@@ -108,18 +117,29 @@ class Work:
             self._credit[index] = 0.0
         total = ledger.kv_total[index]
         used = min(ledger.kv_used[index] / total, FULLEST) if total > 0 else 0.0
-        self._memory_s[index] = PRESSURE_S * used / (1.0 - used)
+        self.memory_s[index] = PRESSURE_S * used / (1.0 - used)
         self._sum(index, ledger)
+
+    def parts(self, index: int, ledger: Ledger) -> Parts:
+        """What a backend's wait is made of, for people."""
+        return {
+            "prefill_tokens": self.pending[index],
+            "in_flight": float(ledger.in_flight[index]),
+            "tokens_per_s": 1.0 / self.s_per_token[index],
+            "memory_s": self.memory_s[index],
+            "weight": ledger.weight[index],
+        }
 
     def _take(self, lease: Lease, ledger: Ledger) -> _Ticket | None:
         ticket = self._tickets.pop(lease, None)
         if ticket is None or not lease.current:
             return None
         index = lease.index
-        if ticket.epoch == self._epoch[index]:
-            self._credit[index] -= ticket.tokens
+        tokens, _, epoch, _ = ticket
+        if epoch == self._epoch[index]:
+            self._credit[index] -= tokens
         else:
-            self._reported[index] = max(0.0, self._reported[index] - ticket.tokens)
+            self._reported[index] = max(0.0, self._reported[index] - tokens)
         self._sum(index, ledger)
         return ticket
 
@@ -131,23 +151,33 @@ class Work:
         self._all_tokens = keep * self._all_tokens + tokens
         self._all_seconds = keep * self._all_seconds + seconds
         rate = self._tokens[index] / self._seconds[index]
-        self.s_per_token[index] = 1.0 / min(max(rate, LEAST_RATE), MOST_RATE)
+        self._pace(index, 1.0 / min(max(rate, LEAST_RATE), MOST_RATE))
+
+    def _pace(self, index: int, s_per_token: float) -> None:
+        self.s_per_token[index] = self._s_per_token[index] = s_per_token
 
     def _sum(self, index: int, ledger: Ledger, leaving: int = 0) -> None:
-        self.pending[index] = pending = max(0.0, self._reported[index] + self._credit[index])
-        running = RUNNING_TOKENS * (ledger.in_flight[index] - leaving)
-        self.wait_s[index] = (pending + running) * self.s_per_token[index] + self._memory_s[index]
+        pending = self._reported[index] + self._credit[index]
+        if pending < 0.0:
+            pending = 0.0
+        self.pending[index] = pending
+        under_way = ledger.in_flight[index] - leaving
+        speed, memory_s = self.s_per_token[index], self.memory_s[index]
+        wait_s = (pending + RUNNING_TOKENS * under_way) * speed + memory_s
+        self.wait_s[index] = self._wait_s[index] = wait_s
+        wait_s = (pending + RUNNING_TOKENS_OF_HIT * under_way) * speed + memory_s
+        self.hit_wait_s[index] = self._hit_wait_s[index] = wait_s
 
     def _meet(self, index: int, generation: int, ledger: Ledger) -> None:
         if self._generation[index] == generation:
             return
         self._generation[index] = generation
-        self._reported[index] = self._credit[index] = self._memory_s[index] = 0.0
+        self._reported[index] = self._credit[index] = self.memory_s[index] = 0.0
         self._reports[index] = False
         # As fast as the others, so far: whoever is known to be a little faster must not get everything.
         self._tokens[index] = self._all_tokens / self._all_seconds
         self._seconds[index] = 1.0
-        self.s_per_token[index] = 1.0 / self._tokens[index]
+        self._pace(index, 1.0 / self._tokens[index])
         self._sum(index, ledger)
 
 

@@ -7,6 +7,7 @@ import ssl
 from collections import deque
 from typing import NamedTuple, Protocol, cast
 
+from balancer.corking import Cork
 from balancer.tasks import spawn
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.http1 import ResponseDecoder
@@ -52,6 +53,9 @@ class Connection(asyncio.Protocol):
         self._kept = False
         self._heard = False
         self._paused = False
+        self._held = b""
+        """A request that is held back until the turn ends."""
+        self.loop: asyncio.AbstractEventLoop
         self._finish_timer: asyncio.TimerHandle | None = None
         self.address = address
         self.idle_since = 0.0
@@ -63,7 +67,18 @@ class Connection(asyncio.Protocol):
         self._user = user
         self._heard = False
         self.answer.next()
-        self._transport.write(request)
+        cork = self._pool.cork
+        if cork is None:
+            self._transport.write(request)
+        else:
+            self._held = request
+            cork.hold(self)
+
+    def flush(self) -> None:
+        """Let go what is held back."""
+        request, self._held = self._held, b""
+        if request and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(request)
 
     def release(self) -> None:
         """The user has all it wants. What is left of the answer is read away; a broken connection is not kept."""
@@ -74,7 +89,7 @@ class Connection(asyncio.Protocol):
         if self.answer.complete:
             self._done()
         else:
-            self._finish_timer = asyncio.get_running_loop().call_later(FINISH_S, self.abort)
+            self._finish_timer = self.loop.call_later(FINISH_S, self.abort)
 
     def abort(self) -> None:
         """Close now: over HTTP/1.1 the only way to tell an engine to stop."""
@@ -114,6 +129,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.loop = asyncio.get_running_loop()
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
@@ -154,7 +170,10 @@ class Connection(asyncio.Protocol):
 class ConnectionPool:
     """Idle connections by address: last in, first out, bounded in number and age."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None, connect_s: float = CONNECT_S) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, connect_s: float = CONNECT_S, cork: Cork | None = None
+    ) -> None:
+        self.cork = cork
         self._idle: dict[Address, deque[Connection]] = {}
         self._tls = tls
         self._connect_s = connect_s
@@ -204,7 +223,7 @@ class ConnectionPool:
         idle = self._idle.get(connection.address)
         if idle is None:
             idle = self._idle[connection.address] = deque()
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = connection.loop.time()
         idle.append(connection)
         if len(idle) > IDLE_PER_ADDRESS_MAX:
             idle.popleft().abort()

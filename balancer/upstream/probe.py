@@ -27,8 +27,8 @@ MODELS_INTERVAL_S = 30.0
 ANSWER_MAX_BYTES: Final = 1 << 20
 METRICS_MAX_BYTES: Final = 4 << 20
 """vLLM's are some 200 KiB, and grow with every model and adapter."""
-KV_PARTS: Final = 10_000
-"""Engines tell which share of their KV cache is used, not how many tokens that is: told on as so many of these."""
+KV_PARTS: Final = 500_000
+"""Of an engine that tells which share of its KV cache is used, but not how many tokens it holds: taken for so many."""
 
 
 class Prober:
@@ -116,9 +116,10 @@ class Prober:
 def as_load(found: EngineLoad) -> Load:
     """An engine's own numbers as a beat would tell them."""
     told = found.kv_usage is not None
+    tokens = found.kv_tokens or KV_PARTS
     return Load(
         running=found.running,
         waiting=found.waiting,
-        kv_tokens_used=round((found.kv_usage or 0.0) * KV_PARTS),
-        kv_tokens_total=KV_PARTS if told else 0,
+        kv_tokens_used=round((found.kv_usage or 0.0) * tokens),
+        kv_tokens_total=tokens if told else 0,
     )

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 
 _COUNT_MAX: Final = 1e9
 _PRIORITY: Final = re.compile(r'\bpriority="[^"]')
+_BLOCKS: Final = re.compile(r'\bnum_gpu_blocks="(\d{1,12})"')
+_BLOCK_SIZE: Final = re.compile(r'\bblock_size="(\d{1,6})"')
 _SHARD: Final = re.compile(r'\b(?:tp_rank|pp_rank|moe_ep_rank)="[^"]*",?')
 
 
@@ -32,6 +34,8 @@ class EngineLoad(NamedTuple):
     progress: tuple[float, ...] = ()
     """Numbers some of which change with every few steps of the engine: two equal readings while requests run mean
     that nothing moved between them. Empty where the engine has no such counter."""
+    kv_tokens: int = 0
+    """How many tokens the KV cache holds, of all ranks together; 0 where the engine does not tell."""
 
 
 class _Names(NamedTuple):
@@ -40,6 +44,8 @@ class _Names(NamedTuple):
     waiting: str
     kv_usage: tuple[str, ...]
     """The newest first."""
+    kv_tokens: str
+    """A number of tokens, or (vLLM) a line whose labels tell blocks and their size."""
     progress: tuple[str, ...]
 
 
@@ -49,6 +55,7 @@ _ENGINES: Final = (
         "vllm:num_requests_running",
         "vllm:num_requests_waiting",
         ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+        "vllm:cache_config_info",
         ("vllm:generation_tokens_total", "vllm:prompt_tokens_total"),
     ),
     _Names(
@@ -56,6 +63,7 @@ _ENGINES: Final = (
         "sglang:num_running_reqs",
         "sglang:num_queue_reqs",
         ("sglang:token_usage",),
+        "sglang:max_total_num_tokens",
         # The token totals move only when a request ends; these move with the scheduler.
         ("sglang:num_used_tokens", "sglang:gen_throughput", "sglang:generation_tokens_total"),
     ),
@@ -64,6 +72,7 @@ _ENGINES: Final = (
         "llamacpp:requests_processing",
         "llamacpp:requests_deferred",
         ("llamacpp:kv_cache_usage_ratio",),
+        "",
         ("llamacpp:n_decode_total", "llamacpp:tokens_predicted_total", "llamacpp:prompt_tokens_total"),
     ),
 )
@@ -83,8 +92,20 @@ def parse_load(text: str) -> EngineLoad | None:
                 _count(text, names.waiting) or 0,
                 min(1.0, max(usage)) if usage else None,
                 (*moving, *usage) if moving else (),
+                _kv_tokens(text, names.kv_tokens) if names.kv_tokens else 0,
             )
     return None
+
+
+def _kv_tokens(text: str, name: str) -> int:
+    """The sum over all ranks; shards of one rank hold the same tokens."""
+    ranks: dict[str, float] = {}
+    for labels, value in _series(text, name):
+        blocks, size = _BLOCKS.search(labels), _BLOCK_SIZE.search(labels)
+        tokens = float(blocks[1]) * float(size[1]) if blocks and size else value if value > 1 else 0.0
+        rank = _SHARD.sub("", labels)
+        ranks[rank] = max(ranks.get(rank, 0.0), min(tokens, _COUNT_MAX))
+    return int(sum(ranks.values()))
 
 
 def _count(text: str, name: str) -> int | None:

@@ -3,7 +3,7 @@
 Made to be typed by hand: ``echo '{"prompt":"Once upon a time"}' | nc -N localhost 1234`` streams an answer.
 docs/protocol.md describes it for people who write a client in another language.
 
-Client to balancer: `parse_line` -> `Ask` | `Cancel` | `Control`.
+Client to balancer: `parse_line` -> `Ask` | `Cancel` | `Wrong` | `Control`.
 Balancer to client: the ``*_line`` builders; `parse_reply` reads them on the client's side.
 """
 
@@ -16,59 +16,32 @@ import msgspec
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.jsontext import decode_object
 from balancer.wire.limits import ID_MAX_BYTES
+from balancer.wire.native_messages import Ask, BadLine, Cancel, Control, Done, Reply, RequestId, Wrong
 
-RequestId = int | str | None
-"""``None`` where the client gave none: that connection's requests then run one by one."""
+__all__ = [
+    "CACHE_CONTROLS", "DEADLINE_MAX_S", "KEEPALIVE", "TEXT_END", "Ask", "BadLine", "Cancel", "Control", "Done", "Reply",
+    "RequestId", "Wrong", "ask_line", "cancel_line", "chunk_line", "done_line", "error_line", "parse_line",
+    "parse_reply", "queued_line", "resumed_line", "text_head", "text_line", "wrong_line", "wronged_line",
+]  # fmt: skip
 
 CACHE_CONTROLS: Final = frozenset({"default", "bypass", "only", "refresh"})
 DEADLINE_MAX_S: Final = 3600.0
+TEXT_END: Final = b"}\n"
+"""What stands behind the text, which is a JSON string, of every text line."""
 KEEPALIVE: Final = b"\n"
 """A blank line, sent while nothing else is, so that a write tells whether the client still lives."""
 
 _ID_MIN: Final = -(1 << 63)
 _ID_MAX: Final = (1 << 63) - 1
-_OWN_FIELDS: Final = frozenset({"id", "key", "cache", "deadline_s", "first_token_s", "between_tokens_s", "resume"})
+_OPTIONS: Final = frozenset(
+    {"cache", "deadline_s", "first_token_s", "between_tokens_s", "resume", "fallback", "explain"}
+)
+"""Beside ``id`` and ``key`` what is ours, and most requests go without."""
 _CONTROL_KINDS: Final = ("register", "prove", "beat", "drain", "leave")
 _encode = msgspec.json.encode
 
 
-class Ask(msgspec.Struct, frozen=True):
-    """One request. ``body`` holds what the backend shall get: ``prompt`` or ``messages`` and any OpenAI field."""
-
-    id: RequestId
-    body: dict[str, Any]
-    key: str | None = None
-    cache: str = "default"
-    deadline_s: float | None = None
-    first_token_s: float | None = None
-    between_tokens_s: float | None = None
-    resume: bool = True
-    """Another backend may go on with the answer."""
-
-
-class Cancel(msgspec.Struct, frozen=True):
-    """Stop the request with this id."""
-
-    id: RequestId
-
-
-class Control(msgspec.Struct, frozen=True):
-    """A line of a backend's agent: `balancer.wire.control` knows its fields."""
-
-    kind: str
-    fields: Any
-    line: bytes
-
-
-class BadLine(RemoteProtocolError):
-    """A line that can't be served. ``id`` is set where the line had one, so that the answer can carry it."""
-
-    def __init__(self, code: str, message: str, *, id: RequestId = None) -> None:
-        super().__init__(code, message)
-        self.id = id
-
-
-def parse_line(line: bytes) -> Ask | Cancel | Control | None:
+def parse_line(line: bytes) -> Ask | Cancel | Wrong | Control | None:
     """Read one line from a client or an agent; ``None`` for a blank one.
 
     Raises `BadLine`. The connection lives on: each line stands for itself.
@@ -84,36 +57,47 @@ def parse_line(line: bytes) -> Ask | Cancel | Control | None:
         return _ask(message)
     if "cancel" in message:
         return Cancel(_checked_id(message["cancel"]))
+    if "wrong" in message:
+        return _wrong(message)
     for kind in _CONTROL_KINDS:
         if kind in message:
             return Control(kind, message[kind], line)
-    raise BadLine("unknown_message", 'no known message: expected "prompt", "messages" or "cancel"')
+    raise BadLine("unknown_message", 'no known message: expected "prompt", "messages", "cancel" or "wrong"')
+
+
+def _wrong(message: dict[str, Any]) -> Wrong:
+    entry, key = message["wrong"], message.get("key")
+    if not isinstance(entry, str) or not isinstance(key, str | None):
+        raise BadLine("invalid_wrong", '"wrong" takes the "entry" that `done` told')
+    return Wrong(entry, key)
 
 
 def _ask(message: dict[str, Any]) -> Ask:
-    ask_id = _checked_id(message.get("id"))
-    key = message.get("key")
-    cache = message.get("cache", "default")
-    resume = message.get("resume", True)
-    if key is not None and not isinstance(key, str):
-        raise BadLine("invalid_key", '"key" must be a string', id=ask_id)
-    if not isinstance(cache, str) or cache not in CACHE_CONTROLS:
-        raise BadLine("invalid_cache", f'"cache" must be one of {", ".join(sorted(CACHE_CONTROLS))}', id=ask_id)
-    if not isinstance(resume, bool):
-        raise BadLine("invalid_resume", '"resume" must be true or false', id=ask_id)
-    deadline_s, first_token_s, between_tokens_s = (
-        _seconds(message, name, ask_id) if name in message else None
-        for name in ("deadline_s", "first_token_s", "between_tokens_s")
-    )
+    ask_id = _checked_id(message.pop("id", None))
     if "prompt" in message and "messages" in message:
         raise BadLine("prompt_and_messages", 'give "prompt" or "messages", not both', id=ask_id)
     _check_content(message, ask_id)
-    body = {name: value for name, value in message.items() if name not in _OWN_FIELDS}
-    return Ask(ask_id, body, key, cache, deadline_s, first_token_s, between_tokens_s, resume)
+    key = message.pop("key", None)
+    if key is not None and not isinstance(key, str):
+        raise BadLine("invalid_key", '"key" must be a string', id=ask_id)
+    if _OPTIONS.isdisjoint(message):
+        return Ask(ask_id, message, key)
+    cache = message.pop("cache", "default")
+    resume = message.pop("resume", True)
+    if not isinstance(cache, str) or cache not in CACHE_CONTROLS:
+        raise BadLine("invalid_cache", f'"cache" must be one of {", ".join(sorted(CACHE_CONTROLS))}', id=ask_id)
+    fallback, explain = message.pop("fallback", True), message.pop("explain", False)
+    for name, given in (("resume", resume), ("fallback", fallback), ("explain", explain)):
+        if not isinstance(given, bool):
+            raise BadLine(f"invalid_{name}", f'"{name}" must be true or false', id=ask_id)
+    deadline_s = _seconds(message, "deadline_s", ask_id)
+    first_token_s = _seconds(message, "first_token_s", ask_id)
+    between_tokens_s = _seconds(message, "between_tokens_s", ask_id)
+    return Ask(ask_id, message, key, cache, deadline_s, first_token_s, between_tokens_s, resume, fallback, explain)
 
 
 def _seconds(message: dict[str, Any], name: str, ask_id: RequestId) -> float | None:
-    value = message[name]
+    value = message.pop(name, None)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
@@ -139,7 +123,7 @@ def _check_content(message: dict[str, Any], ask_id: RequestId) -> None:
 def _checked_id(value: object) -> RequestId:
     if value is None:
         return None
-    if isinstance(value, int) and not isinstance(value, bool) and _ID_MIN <= value <= _ID_MAX:
+    if type(value) is int and _ID_MIN <= value <= _ID_MAX:
         return value
     if isinstance(value, str) and len(value.encode()) <= ID_MAX_BYTES:
         return value
@@ -157,7 +141,7 @@ def text_head(id: RequestId) -> bytes:
 
 def text_line(head: bytes, text: str) -> bytes:
     """A piece of the answer; ``head`` is from `text_head`."""
-    return head + _encode(text) + b"}\n"
+    return head + _encode(text) + TEXT_END
 
 
 def chunk_line(id: RequestId, chunk: bytes) -> bytes:
@@ -178,16 +162,20 @@ def resumed_line(id: RequestId, fields: dict[str, Any]) -> bytes:
     return _head(id) + b'"resumed":' + _encode(fields) + b"}\n"
 
 
-def done_line(id: RequestId, fields: dict[str, Any]) -> bytes:
-    """The answer is complete; ``fields``: finish_reason, model, backend, cache, similarity, usage, ..."""
-    return _head(id) + b'"done":' + _encode(fields) + b"}\n"
+def done_line(id: RequestId, done: Done | dict[str, Any]) -> bytes:
+    """The answer is complete, or (with fewer fields) was cancelled."""
+    return _head(id) + b'"done":' + _encode(done) + b"}\n"
 
 
-def error_line(id: RequestId, *, type: str, code: str, message: str, retry_after_s: float | None = None) -> bytes:
-    """The request failed, or (without id) a line could not be read."""
+def error_line(
+    id: RequestId, *, type: str, code: str, message: str, retry_after_s: float | None = None, explain: str = ""
+) -> bytes:
+    """The request failed, or (without id) a line could not be read. ``explain`` is JSON already."""
     fields: dict[str, Any] = {"type": type, "code": code, "message": message}
     if retry_after_s is not None:
         fields["retry_after_s"] = retry_after_s
+    if explain:
+        fields["explain"] = msgspec.Raw(explain.encode())
     return _head(id) + b'"error":' + _encode(fields) + b"}\n"
 
 
@@ -197,24 +185,18 @@ def ask_line(id: RequestId, body: dict[str, Any], **own: Any) -> bytes:
     return _encode({**message, **body}) + b"\n"
 
 
+def wrong_line(entry: str, key: str | None = None) -> bytes:
+    """A client says that this entry of the cache answered wrongly."""
+    return _encode({"wrong": entry} if key is None else {"wrong": entry, "key": key}) + b"\n"
+
+
+def wronged_line(entry: str, forgotten: bool) -> bytes:
+    """The answer to that: whether there was such an entry, which is forgotten now."""
+    return b'{"wrong":' + _encode({"entry": entry, "forgotten": forgotten}) + b"}\n"
+
+
 def cancel_line(id: RequestId) -> bytes:
     return b'{"cancel":' + _encode(id) + b"}\n"
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """A line from the balancer, as a client reads it: one of the fields beside ``id`` is set.
-
-    No field is set in a message of a kind that this reader doesn't know; a client passes over it.
-    """
-
-    id: int | str | None = None
-    text: str | None = None
-    chunk: msgspec.Raw = msgspec.Raw(b"")
-    """Its JSON; empty where there is none."""
-    queued: dict[str, Any] | None = None
-    resumed: dict[str, Any] | None = None
-    done: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
 
 
 _reply_decoder = msgspec.json.Decoder(Reply)

@@ -15,8 +15,11 @@ import msgspec
 
 from balancer.wire.openai import Chunk, chunk_text, is_plain
 
-_TEXT: Final = re.compile(rb'"(?:content|text)":\s?("(?:[^"\\]|\\.)*")')
+_CONTENT: Final = b'"content":'
+_PLAIN_TEXT: Final = b'"text":'
+_STRING: Final = re.compile(rb'\s?("(?:[^"\\]|\\.)*")')
 _texts = msgspec.json.Decoder(list[str])
+_text = msgspec.json.Decoder(str).decode
 
 
 class Frame(NamedTuple):
@@ -33,12 +36,15 @@ def frame_of(data: bytes, chunk: Chunk) -> Frame | None:
     choice = chunk.choices[0]
     if choice.finish_reason or choice.token_ids or choice.prompt_token_ids or chunk.prompt_token_ids:
         return None
-    found = _TEXT.findall(data)
-    text = chunk_text(choice)
-    if len(found) != 1 or not text or msgspec.json.decode(found[0]) != text:
+    key = _CONTENT if choice.delta is not None else _PLAIN_TEXT
+    if data.count(_CONTENT) + data.count(_PLAIN_TEXT) != 1 or (begin := data.find(key)) < 0:
         return None
-    before, _, after = data.partition(found[0])
-    return Frame(before, after) if found[0] not in after else None
+    found = _STRING.match(data, begin + len(key))
+    text = chunk_text(choice)
+    if found is None or not text or _text(found[1]) != text:
+        return None
+    before, after = data[: found.start(1)], data[found.end(1) :]
+    return Frame(before, after) if b"\\" not in before + after else None  # a key might be written in another way
 
 
 def run_of(frame: Frame, parts: Sequence[bytes], start: int) -> list[str]:
@@ -60,3 +66,25 @@ def run_of(frame: Frame, parts: Sequence[bytes], start: int) -> list[str]:
         return []
     # Each part is one string or more, so as many strings as parts are one each.
     return read if len(read) == len(texts) else []
+
+
+class LoneTexts:
+    """Reads events that hold one chunk of such an answer and nothing else, as tokens come that come singly: what the
+    engine wrote for the text is checked, and can go on as it is."""
+
+    __slots__ = ("_begin", "_end")
+
+    def __init__(self, frame: Frame) -> None:
+        self._begin = b"data: " + frame.before + b'"'
+        self._end = b'"' + frame.after + b"\n\n"
+
+    def literal(self, events: bytes) -> bytes:
+        """The text as JSON, quotes included; empty if there is no text, or these are other events."""
+        begin, end = self._begin, self._end
+        if not (events.startswith(begin) and events.endswith(end)):
+            return b""
+        literal = events[len(begin) - 1 : 1 - len(end)]
+        try:
+            return literal if _text(literal) else b""
+        except ValueError:
+            return b""

@@ -32,7 +32,7 @@ function take(message) {
   else if ("queued" in message) running.queued(message.queued);
   else if ("resumed" in message) running.resumed();
   else if ("dropped" in message) forget(message.dropped);
-  else if ("done" in message) finish((turn) => turn.done(message.done));
+  else if ("done" in message) finish((turn) => turn.done(message.done, (entry) => link.send({ wrong: entry })));
   else if ("error" in message) finish((turn) => fail(turn, message.error));
 }
 

@@ -74,12 +74,13 @@ export class Turn {
     if (follow) toEnd();
   }
 
-  /** It is over: `done` as the bridge tells it. */
-  done(fields) {
+  /** It is over: `done` as the bridge tells it; `wrong(entry)` says that the cache's answer is none. */
+  done(fields, wrong) {
     this.end();
     this.kept = this.answer !== "";
     if (!this.answer) this.body.replaceChildren(element("p", "note still", "Nothing came back."));
     this.foot.append(quietLine(fields, this.body.dataset.resumed));
+    if (fields.entry) this.foot.lastElementChild.append(thumb(() => wrong(fields.entry)));
   }
 
   /** It failed: said in words, with a button that asks again. */
@@ -117,6 +118,19 @@ export function atEnd() {
 
 export function toEnd() {
   window.scrollTo({ top: document.documentElement.scrollHeight, behavior: "instant" });
+}
+
+/** A button that says that this answer, which came from the cache, is wrong. */
+function thumb(report) {
+  const button = element("button", "wrong", "\u{1F44E}\uFE0E");
+  button.type = "button";
+  button.title = "This is wrong: forget it in the cache";
+  button.setAttribute("aria-label", button.title);
+  button.addEventListener("click", () => {
+    report();
+    button.replaceWith(element("span", "reported", "forgotten: ask again for another answer"));
+  });
+  return button;
 }
 
 function quietLine(fields, resumed) {

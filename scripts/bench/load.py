@@ -58,7 +58,7 @@ class Shape:
         text = f'"model":"{MODEL}"'
         if self.tokens:
             text += f',"stream":true,"max_tokens":{self.tokens}'
-        return (text + (f',"gap_ms":{self.gap_ms}' if self.gap_ms else "")).encode()
+        return (text + (f',"seed":{self.gap_ms}' if self.gap_ms else "")).encode()
 
 
 @dataclass

@@ -2,8 +2,8 @@
 
     python -m scripts.bench.mock_engine PORT
 
-The request says what it gets: ``max_tokens`` tokens (default 64), one each ``gap_ms`` (default 0: as fast as the loop
-turns, one write a token).
+The request says what it gets: ``max_tokens`` tokens (default 64), one each ``seed`` milliseconds (default 0: as fast as
+the loop turns, one write a token). A field of its own for that would not come through sglang's router.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ class Ask(msgspec.Struct):
 
     stream: bool = False
     max_tokens: int = 64
-    gap_ms: float = 0.0
+    max_completion_tokens: int = 0
+    """What sglang's router makes of ``max_tokens``."""
+    seed: int = 0
+    """Milliseconds between tokens."""
 
 
 _ask_decoder = msgspec.json.Decoder(Ask)
@@ -96,7 +99,7 @@ class Engine(asyncio.Protocol):
         ask = _ask_decoder.decode(self._body)
         if ask.stream:
             self._transport.write(HEAD)
-            self._next(ask.max_tokens, ask.gap_ms / 1000)
+            self._next(ask.max_completion_tokens or ask.max_tokens, ask.seed / 1000)
         else:
             self._transport.write(ANSWER)
 

@@ -77,6 +77,7 @@ def targets(engines: Sequence[int], folder: Path) -> list[Target]:
     livez = "    http-request return status 200 if { path /livez }\n"
     return [
         ours("ours", urls, "--keys", keys, "--no-embedder"),
+        ours("ours, compiled", urls, "--keys", keys, "--no-embedder", compiled=True),
         haproxy(engines, folder, connections=connections, rules=livez),
     ]
 

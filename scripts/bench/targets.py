@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -16,9 +15,13 @@ from pathlib import Path
 
 from balancer.admission.keys import ClientKey, digest_of, line_of
 from scripts.bench.load import KEY
+from scripts.compiled_copy import PROGRAM, is_fresh
 
 START_S = 60.0
 STOP_S = 10.0
+ROUTER_PYTHON = "ROUTER_PYTHON"
+"""The variable that names the Python in whose environment sglang-router and vllm-router are installed: they want their
+own, since what they need is no part of this project."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,19 @@ class Target:
 
 def all_targets(engines: Sequence[int], folder: Path) -> list[Target]:
     """Ours and the others, those that are not installed as such."""
+    power_of_two = ("--policy", "power_of_two")
     urls = [f"http://127.0.0.1:{port}" for port in engines]
     keys = keys_in(folder)
     return [
         ours("ours", urls, "--keys", keys, "--no-embedder"),
         ours("ours, embedder", urls, "--keys", keys),
         ours("ours, no cache", urls, "--keys", keys, "--no-cache"),
+        ours("ours, compiled", urls, "--keys", keys, "--no-embedder", compiled=True),
+        ours("ours, compiled, no cache", urls, "--keys", keys, "--no-cache", compiled=True),
         haproxy(engines, folder),
         _nginx(engines, folder),
-        _python_router("sglang-router", "sglang_router", "sglang_router.launch_router", urls),
-        _python_router("vllm-router", "vllm_router", "vllm_router.launch_router", urls),
+        python_router("sglang-router", "sglang-router", urls, *power_of_two),
+        python_router("vllm-router", "vllm-router", urls, *power_of_two),
     ]
 
 
@@ -62,10 +68,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ours(name: str, urls: Sequence[str], *options: str) -> Target:
-    """This balancer."""
+def ours(name: str, urls: Sequence[str], *options: str, compiled: bool = False) -> Target:
+    """This balancer, of these sources or of what ``scripts/compile`` made of them."""
     port, admin_port = free_port(), free_port()
-    command = [sys.executable, "-m", "balancer", "--port", str(port), "--admin-port", str(admin_port)]
+    if compiled and not is_fresh():
+        return Target(name, port, None, missing="scripts/compile")
+    command = [str(PROGRAM)] if compiled else [sys.executable, "-m", "balancer"]
+    command += ["--port", str(port), "--admin-port", str(admin_port)]
     for url in urls:
         command += ["--upstream", url]
     return Target(name, port, [*command, "--log-level", "warning", *options], admin_port)
@@ -106,12 +115,36 @@ def _nginx(engines: Sequence[int], folder: Path) -> Target:
     return Target("nginx", port, [program, "-c", str(file), "-p", str(folder)])
 
 
-def _python_router(name: str, package: str, module: str, urls: Sequence[str]) -> Target:
-    port = free_port()
-    if importlib.util.find_spec(package) is None:
-        return Target(name, port, None, missing=f"pip install {name}")
-    command = [sys.executable, "-m", module, "--host", "127.0.0.1", "--port", str(port), "--worker-urls", *urls]
-    return Target(name, port, [*command, "--policy", "power_of_two", "--log-level", "warn"])
+def python_router(name: str, distribution: str, urls: Sequence[str], *options: str) -> Target:
+    """sglang-router or vllm-router, from the Python that `ROUTER_PYTHON` names or else from this one."""
+    port, package = free_port(), distribution.replace("-", "_")
+    python = os.environ.get(ROUTER_PYTHON) or sys.executable
+    if not _imports(python, package):
+        return Target(name, port, None, missing=f"pip install {distribution}, {ROUTER_PYTHON}=where")
+    command = [python, "-m", f"{package}.launch_router", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(free_port()), "--log-level", "error"]
+    return Target(name, port, [*command, *options, "--worker-urls", *urls])
+
+
+def router_version(distribution: str) -> str:
+    """Name and version as installed; empty where it is not."""
+    asked = f"from importlib.metadata import version; print(version({distribution!r}))"
+    said = _said_by(os.environ.get(ROUTER_PYTHON) or sys.executable, asked)
+    return f"{distribution} {said}" if said else ""
+
+
+def _imports(python: str, package: str) -> bool:
+    return (
+        _said_by(python, f"import importlib.util; print(importlib.util.find_spec({package!r}) is not None)") == "True"
+    )
+
+
+def _said_by(python: str, code: str) -> str:
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _path() -> str:
@@ -119,15 +152,15 @@ def _path() -> str:
 
 
 class Running:
-    """A process on one CPU, ended with the block."""
+    """A process on one CPU, if one is named, ended with the block."""
 
-    def __init__(self, command: Sequence[str], cpu: int) -> None:
+    def __init__(self, command: Sequence[str], cpu: int | None = None) -> None:
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),
+            preexec_fn=None if cpu is None else lambda: os.sched_setaffinity(0, {cpu}),
         )
 
     @property

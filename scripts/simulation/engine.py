@@ -16,7 +16,7 @@ from typing import NamedTuple
 from balancer.pool.load import Load
 from scripts.simulation.clock import Clock
 from scripts.simulation.kv_cache import KvCache
-from scripts.simulation.request import BLOCK_TOKENS, Asked
+from scripts.simulation.request import BLOCK_TOKENS, Asked, Run, runs_of
 
 KV_TOKENS = 524_288
 PREFILL_TOKENS_PER_S = 8000.0
@@ -29,6 +29,8 @@ RUNNING_MAX = 256
 @dataclass(slots=True, eq=False)
 class _Sequence:
     asked: Asked
+    runs: tuple[Run, ...]
+    """Of its prompt."""
     private: int
     """Blocks of its answer."""
     left: int = 0
@@ -73,8 +75,8 @@ class Engine:
     def ask(self, asked: Asked) -> None:
         """A request arrives."""
         ask = asked.ask
-        sequence = _Sequence(asked, -(-ask.output_tokens // BLOCK_TOKENS))
-        sequence.left = max(1, ask.prompt_tokens - BLOCK_TOKENS * self._cache.matched(ask.blocks))
+        sequence = _Sequence(asked, runs_of(ask.blocks), -(-ask.output_tokens // BLOCK_TOKENS))
+        sequence.left = max(1, ask.prompt_tokens - BLOCK_TOKENS * self._cache.matched(sequence.runs))
         self._sequences[asked] = sequence
         self._waiting.append(sequence)
         self._waiting_tokens += sequence.left
@@ -156,7 +158,7 @@ class Engine:
         self._any_gone = False
         for sequence in [*self._prefilling, *(each[2] for each in self._decoding)]:
             if sequence.gone:
-                self._cache.give_back(sequence.asked.ask.blocks, sequence.private, ())
+                self._cache.give_back(sequence.runs, sequence.private, ())
         self._prefilling = deque(sequence for sequence in self._prefilling if not sequence.gone)
         self._decoding = [each for each in self._decoding if not each[2].gone]
         heapq.heapify(self._decoding)
@@ -167,7 +169,7 @@ class Engine:
             sequence = waiting[0]
             ask = sequence.asked.ask
             if not sequence.gone:
-                matched = self._cache.take(ask.blocks, sequence.private)
+                matched = self._cache.take(sequence.runs, sequence.private)
                 if matched is None:
                     return
                 cached = min(matched * BLOCK_TOKENS, ask.prompt_tokens - 1)
@@ -212,7 +214,7 @@ class Engine:
 
     def _leaves(self, sequence: _Sequence, now: float) -> None:
         asked = sequence.asked
-        self._cache.give_back(asked.ask.blocks, sequence.private, asked.ask.then)
+        self._cache.give_back(sequence.runs, sequence.private, runs_of(asked.ask.then))
         if not sequence.gone:
             del self._sequences[asked]
             asked.ended_at = now

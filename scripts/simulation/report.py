@@ -21,6 +21,7 @@ class Result(NamedTuple):
     ttft_p50_s: float
     ttft_p90_s: float
     ttft_p99_s: float
+    ttft_mean_s: float
     itl_p50_ms: float
     itl_p99_ms: float
     tokens_per_s: float
@@ -30,6 +31,8 @@ class Result(NamedTuple):
     """The share of prompt tokens that were in a cache."""
     busiest: float
     """Requests of the backend with the most, in its fair shares."""
+    first: float
+    """The share of all requests that the first backend got, which is the slow one where one is slow."""
     jain: float
     """Jain's index of the tenants' mean goodput: 1 is fair."""
 
@@ -51,14 +54,22 @@ def result(begun: Iterable[Asked], engines: int, begin: float, end: float) -> Re
         quantile(ttft, 0.5),
         quantile(ttft, 0.9),
         quantile(ttft, 0.99),
+        sum(ttft) / max(1, len(ttft)),
         quantile(itl, 0.5),
         quantile(itl, 0.99),
         sum(asked.ask.output_tokens for asked in done) / (end - begin),
         len(good) / max(1, len(counted)),
         sum(asked.cached_tokens for asked in done) / max(1, prompt),
         max(given.values(), default=0) * engines / max(1, given.total()),
+        given[0] / max(1, given.total()),
         jain([good_by[tenant] / asked_by[tenant] for tenant in asked_by]),
     )
+
+
+def mean(found: Sequence[Result]) -> Result:
+    """Of several seeds, number by number; the unanswered and all requests are summed up."""
+    columns = list(zip(*found, strict=True))
+    return Result(sum(columns[0]), sum(columns[1]), *(sum(column) / len(found) for column in columns[2:]))
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
@@ -73,16 +84,17 @@ def jain(values: Sequence[float]) -> float:
 
 
 HEAD = (
-    "| policy | TTFT p50 s | p90 | p99 | ITL p50 ms | p99 | tokens/s | in SLO | hit | busiest | fairness |\n"
-    "|---|---|---|---|---|---|---|---|---|---|---|"
+    "| policy | TTFT p50 s | p90 | p99 | mean | ITL p50 ms | p99 | tokens/s | in SLO | hit | busiest | first | fair |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
 def line(policy: str, found: Result) -> str:
     """One row under `HEAD`."""
     left = f" ({found.unanswered} unanswered)" if found.unanswered else ""
+    ttft = " | ".join(f"{each:.3f}" for each in found[2:6])
     return (
-        f"| {policy}{left} | {found.ttft_p50_s:.3f} | {found.ttft_p90_s:.3f} | {found.ttft_p99_s:.3f} "
-        f"| {found.itl_p50_ms:.1f} | {found.itl_p99_ms:.1f} | {found.tokens_per_s:.0f} | {100 * found.goodput:.1f} % "
-        f"| {found.hit:.3f} | {found.busiest:.2f} | {found.jain:.3f} |"
+        f"| {policy}{left} | {ttft} | {found.itl_p50_ms:.1f} | {found.itl_p99_ms:.1f} | {found.tokens_per_s:.0f} "
+        f"| {100 * found.goodput:.1f} % | {found.hit:.3f} | {found.busiest:.2f} | {100 * found.first:.1f} % "
+        f"| {found.jain:.3f} |"
     )

@@ -9,32 +9,34 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from scripts.simulation.cluster import Cluster, Setting
-from scripts.simulation.request import BLOCK_TOKENS, Ask, Asked
+from scripts.simulation.request import BLOCK_TOKENS, Ask, Asked, Run
 
 Plan = Callable[[Cluster, random.Random, float, float], None]
 """Of a cluster, a source of chance, a rate and for how many seconds."""
+OWN = 1 << 30
+"""Numbers of texts that nobody shares begin here."""
 
 
 class Text:
-    """A text that grows; blocks are told apart by where they stand and what stands before."""
+    """A text that grows, perhaps after a beginning that others share."""
 
     def __init__(self, number: int, shared: int = -1, shared_tokens: int = 0) -> None:
         self.tokens = shared_tokens
         self._number = number
-        self._shared = [shared << 24 | block for block in range(shared_tokens // BLOCK_TOKENS)] if shared >= 0 else []
+        self._shared = (Run(shared, shared_tokens // BLOCK_TOKENS),) if shared >= 0 else ()
+        self._shared_blocks = sum(run.blocks for run in self._shared)
 
-    def blocks(self) -> list[int]:
+    def runs(self) -> tuple[Run, ...]:
         """Of all whole blocks so far."""
-        begin, end = len(self._shared), self.tokens // BLOCK_TOKENS
-        own = (self._number + (1 << 30)) << 24
-        return [*self._shared, *(own | block for block in range(begin, end))]
+        own = self.tokens // BLOCK_TOKENS - self._shared_blocks
+        return (*self._shared, Run(OWN + self._number, own)) if own else self._shared
 
     def ask(self, tenant: str, prompt: int, answer: int) -> Ask:
         """The next turn: what the user adds, and how long the answer will be, which then belongs to the text."""
         self.tokens += prompt
-        tokens, blocks = self.tokens, self.blocks()
+        tokens, runs = self.tokens, self.runs()
         self.tokens += answer
-        return Ask(tenant, str(self._number), tokens, answer, blocks, self.blocks())
+        return Ask(tenant, str(self._number), tokens, answer, runs, self.runs())
 
 
 def length(rng: random.Random, median: float, sigma: float, least: int, most: int) -> int:
@@ -132,8 +134,10 @@ def independent(prompt: tuple[float, float, int, int], answer: tuple[float, floa
     """Prompts that share nothing."""
 
     def plan(cluster: Cluster, rng: random.Random, rate: float, seconds: float) -> None:
+        first = len(cluster.begun) << 20  # nobody's text is another's, however often this is planned
+
         def come(number: int) -> None:
-            cluster.ask(Text(number).ask("a", length(rng, *prompt), length(rng, *answer)))
+            cluster.ask(Text(first + number).ask("a", length(rng, *prompt), length(rng, *answer)))
 
         arrivals(cluster, rng, rate, seconds, come)
 
@@ -158,6 +162,16 @@ def frozen(cluster: Cluster, rng: random.Random, rate: float, seconds: float) ->
     MEDIUM(cluster, rng, rate, seconds)
     cluster.clock.after(seconds / 2, cluster.freeze, 3)
     cluster.clock.after(seconds / 2 + 20.0, cluster.thaw, 3)
+
+
+def slows(factor: float) -> Plan:
+    """The first engine becomes slower after three tenths of the time; what is counted begins at four tenths."""
+
+    def plan(cluster: Cluster, rng: random.Random, rate: float, seconds: float) -> None:
+        MEDIUM(cluster, rng, rate, seconds)
+        cluster.clock.after(0.3 * seconds, cluster.slow, 0, factor)
+
+    return plan
 
 
 def flood(cluster: Cluster, rng: random.Random, rate: float, seconds: float) -> None:
@@ -185,7 +199,7 @@ class Workload:
 
 
 ONE_3X = Setting(slowness=(3.0,) + (1.0,) * 7)
-ONE_10X = Setting(slowness=(10.0,) + (1.0,) * 7)
+TWO_BALANCERS = Setting(balancers=2)
 
 WORKLOADS: dict[str, Workload] = {
     "shared": Workload("150 prefixes of 6,000 tokens", shared(150, 0.0), (75,)),
@@ -195,8 +209,15 @@ WORKLOADS: dict[str, Workload] = {
     "short": Workload("short independent prompts", SHORT, (110,), seconds=60.0),
     "mixed-lengths": Workload("independent prompts of very mixed length", VERY_MIXED, (30,), seconds=150.0),
     "slow-3x": Workload("medium prompts, one engine 3x slower", MEDIUM, (40,), ONE_3X),
-    "slow-10x": Workload("medium prompts, one engine 10x slower", MEDIUM, (40,), ONE_10X),
+    "slows-10x": Workload(
+        "medium prompts, one engine becomes 10x slower 10 s before", slows(10.0), (35,), seconds=100.0
+    ),
     "bursts": Workload("medium prompts in bursts", bursts, (40,)),
     "frozen": Workload("medium prompts, one engine frozen for 20 s", frozen, (40,)),
     "flood": Workload("medium prompts, one tenant floods", flood, (30,), Setting(slots=32)),
+    "two-mixed": Workload("mixed-lengths through two balancers", VERY_MIXED, (30,), TWO_BALANCERS, 150.0),
+    "two-chats": Workload("growing chats through two balancers", chats, (25,), TWO_BALANCERS, 150.0),
+    "two-shared": Workload("shared through two balancers", shared(150, 0.0), (75,), TWO_BALANCERS),
+    "silent": Workload("mixed-lengths, engines that report no load", VERY_MIXED, (30,), Setting(reports=False), 150.0),
+    "thousand": Workload("short prompts, 1,000 engines", SHORT, (12_000,), Setting((1.0,) * 1000), 10.0),
 }

@@ -1,24 +1,21 @@
-"""What the verdict is trained on and what is kept aside: no question stands on both sides."""
+"""What the verdict is trained on and what is kept aside: no question stands on both sides, in no form."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from scripts.labelled_pairs import Pair, read_pairs
 from scripts.verdict_training.negatives import name_pool, negatives, same_in_other_form
 from scripts.verdict_training.prompts import made_pairs
+from scripts.verdict_training.splitting import Part, groups, part_of
 
-Part = Literal["train", "aside"]
-
-ASIDE: Final = 0.2
 PAIRS_CHANGED: Final = 24_000
-TEXTS_REFORMED: Final = 4_500
+TEXTS_REFORMED: Final = 9_000
 PROMPTS_TRAINED: Final = 6_000
 PROMPTS_ASIDE: Final = 1_800
-_COMMON_MAX: Final = 300
 
 
 class Labelled(NamedTuple):
@@ -56,34 +53,7 @@ def collect(questions: Sequence[Path], negations: Sequence[Path], limit: int | N
 
 
 def _split(pairs: list[Pair], kind: str, limit: int | None, rng: random.Random) -> list[Labelled]:
-    """Whole groups of pairs that share texts go to one part; the largest groups to training."""
+    group = groups(pairs)
     if limit is not None and limit < len(pairs):
         pairs = rng.sample(pairs, limit)
-    group = _groups(pairs)
-    members: dict[str, int] = {}
-    for pair in pairs:
-        members[group[pair.a]] = members.get(group[pair.a], 0) + 1
-    order = sorted(members)
-    rng.shuffle(order)
-    aside: set[str] = set()
-    left = ASIDE * len(pairs)
-    for one in order:
-        if members[one] <= _COMMON_MAX and left > 0:
-            aside.add(one)
-            left -= members[one]
-    return [Labelled(*pair, kind, "aside" if group[pair.a] in aside else "train") for pair in pairs]
-
-
-def _groups(pairs: Iterable[Pair]) -> dict[str, str]:
-    """Each text to one that stands for all that are joined with it by pairs."""
-    above: dict[str, str] = {}
-
-    def top(text: str) -> str:
-        while above.setdefault(text, text) != text:
-            above[text] = above[above[text]]
-            text = above[text]
-        return text
-
-    for pair in pairs:
-        above[top(pair.a)] = top(pair.b)
-    return {text: top(text) for text in list(above)}
+    return [Labelled(*pair, kind, part_of(group[pair.a])) for pair in pairs]

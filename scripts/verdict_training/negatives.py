@@ -72,7 +72,7 @@ def names_of(text: str) -> list[str]:
 def name_pool(texts: Iterable[str]) -> list[str]:
     """The names that stand in several texts."""
     seen = Counter(name for text in texts for name in set(names_of(text)))
-    return [name for name, count in seen.items() if count >= _NAME_SEEN_MIN and name.isalpha()]
+    return sorted(name for name, count in seen.items() if count >= _NAME_SEEN_MIN and name.isalpha())
 
 
 def negatives(rows: Iterable[tuple[str, str, int]], names: list[str], rng: random.Random) -> list[Made]:

@@ -179,3 +179,37 @@ def test_backends_are_a_table_with_aligned_columns() -> None:
     assert head.index("STATE") == first.index("alive") == second.index("alive")
     assert "1/4" in first and "0.3 s ago" in first and first.endswith("m, n")
     assert second.endswith("?")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "near answers: 40 served, 3 withheld; wrong share unknown: no checks, no reports"),
+        (
+            {"wrong_share": 0.012, "interval": [0.004, 0.03], "checks": {"served": {"right": 9, "wrong": 1}}},
+            "near answers: 40 served, 3 withheld; 1.2% wrong (0.4% to 3.0%) by 10 checks (judge words)",
+        ),
+        (
+            {"wrong_share": 0.05, "interval": [0.01, 1.0], "source": "reports", "reports": 2, "shadow": True},
+            "near answers: 40 would have been served (shadow), 3 withheld; "
+            "at least 5.0% wrong (1.0% to 100.0%) by 2 reports",
+        ),
+    ],
+    ids=["nothing known", "checks", "reports"],
+)
+def test_what_became_of_near_answers_is_a_line(changes: dict[str, Any], expected: str) -> None:
+    bound = {
+        "served": 40,
+        "withheld": 3,
+        "wrong_share": None,
+        "interval": [0.0, 1.0],
+        "source": "none",
+        "checks": {"served": {"right": 0, "wrong": 0}},
+        "checking": {"judge": "words"},
+        "reports": 0,
+        "shadow": False,
+    }
+    hits = {"exact": 1, "semantic": 40}
+    cache = {"entries": 1, "max_entries": 9, "bytes": 5, "hits": hits, "misses": 1, "skips": {}, "evictions": 0}
+    lines = status_text(a_status(cache={**cache, "bound": bound | changes})).splitlines()
+    assert expected in lines

@@ -32,6 +32,10 @@ def test_the_defaults_are_fine() -> None:
         ({"cache_wrong_share": -0.01}, "cache-wrong-share"),
         ({"cache_wrong_share": 1.01}, "cache-wrong-share"),
         ({"cache_wrong_share": float("nan")}, "cache-wrong-share"),
+        ({"cache_check_share": 0.051}, "cache-check-share"),
+        ({"cache_check_share": float("nan")}, "cache-check-share"),
+        ({"cache_judge_error": "0.1,0.1"}, "cache-judge-error"),
+        ({"cache_judge_error": "0.5,0.1,20"}, "cache-judge-error"),
         ({"cache_threshold": 0.0}, "cache-threshold"),
         ({"cache_threshold": 1.01}, "cache-threshold"),
         ({"cache_threshold": float("nan")}, "cache-threshold"),
@@ -164,3 +168,8 @@ def test_upstreams_are_read_with_their_keys() -> None:
     assert "sk-1" not in repr(Config(upstream=(one, other)))
     with pytest.raises(ConfigError, match="variable K"):
         read_upstreams(["http://127.0.0.1:1;key-env=K"], {})
+
+
+def test_a_judge_that_is_never_asked_is_remarked() -> None:
+    assert Config(cache_judge="m", cache_check_share=0.01).remarks() == []
+    assert "--cache-check-share is 0" in Config(cache_judge="m").remarks()[0]

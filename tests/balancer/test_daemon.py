@@ -152,7 +152,8 @@ async def test_what_fails_in_one_tick_does_not_stop_time(
 
 
 def test_the_ready_line_is_for_people_or_for_programs() -> None:
-    ready = {"host": "127.0.0.1", "port": 1234, "admin_port": 1230, "policy": "round-robin", "cache": "off"}
+    ready: dict[str, object] = {"host": "127.0.0.1", "port": 1234, "admin_port": 1230}
+    ready |= {"policy": "round-robin", "cache": "off", "compiled": False}
     assert daemon._ready_line(ready, as_json=False) == (
         "llm-balancer ready on 127.0.0.1:1234 (policy round-robin, cache off, admin port 1230)"
     )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from balancer.admission import models
+from balancer.admission.aliases import parse_rules
 from balancer.embeddings import SLOTS
 from balancer.exchange.ports import Record
 from balancer.pool.backend import ModelInfo
@@ -35,11 +36,13 @@ async def answered(visitor: Visitor) -> Reply:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"model": NAME}, {"model": NAME.lower()}, {"model": f"sentence-transformers/{NAME}"}]
+    "body",
+    [{}, {"model": NAME}, {"model": NAME.lower()}, {"model": f"sentence-transformers/{NAME}"}, {"model": "an-alias"}],
 )
 async def test_by_its_name_or_by_none_the_embedder_answers(body: dict[str, Any]) -> None:
     encoder = FakeEncoder()
     async with a_lobby(encoder, "chat").open() as lobby:
+        lobby.hall.dispatcher.rules = parse_rules({"an-alias": NAME})
         visitor = await visit(lobby, **body)
         await lobby.until(lambda: encoder.asked)
         encoder.asked[0].answer()

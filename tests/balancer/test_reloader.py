@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from balancer import tasks
+from balancer.admission.aliases import parse_rules
 from balancer.admission.keys import ClientKey, KeyTable, digest_of
 from balancer.config import Config
 from balancer.errors import ConfigError
@@ -56,7 +57,8 @@ class House:
         """All that a reload may change."""
         clients, agents = self.lobby.clients, self.lobby.agents
         return (
-            self.reloader.config, self.router.policy, self.dispatcher.limits, clients.limits, clients.keys,
+            self.reloader.config, self.router.policy, self.router.preference, self.dispatcher.rules,
+            self.dispatcher.limits, clients.limits, clients.keys,
             agents.token, agents.networks, self.names(), len(self.settled),
         )  # fmt: skip
 
@@ -78,6 +80,7 @@ async def test_everything_that_can_change_does() -> None:
         told = await found.reload(
             policy="round-robin", keys=KEYS, token=b"t", backends_from=(ip_network("10.0.0.0/8"),),
             queue_timeout_s=1.0, first_token_timeout_s=2.0, token_timeout_s=3.0, request_timeout_s=4.0,
+            models=parse_rules({"gpt-x": "m"}), prefer=(("zone", "a"),), explain=True, hedge=True,
             write_timeout_s=5.0, upstream=upstreams("http://127.0.0.1:9;slots=2", "http://127.0.0.1:10"),
         )  # fmt: skip
         assert found.names() == {"127.0.0.1:9", "127.0.0.1:10"}
@@ -87,6 +90,10 @@ async def test_everything_that_can_change_does() -> None:
         assert (limits.queue_s, limits.first_token_s, limits.between_tokens_s, limits.request_s) == (1, 2, 3, 4)
         assert (clients.limits.write_s, clients.keys, agents.token) == (5.0, KEYS, b"t")
         assert found.router.policy.name == "round-robin" and [str(n) for n in agents.networks] == ["10.0.0.0/8"]
+        rules, preferred = found.dispatcher.rules, found.router.preference
+        assert rules is not None and set(rules.by_name) == {"gpt-x"} and clients.explains
+        assert found.dispatcher.hedging is not None
+        assert preferred is not None and preferred.labels == (("zone", "a"),)
         assert found.settled == [found.reloader.config]
 
 

@@ -69,6 +69,7 @@ class FakeBalancer:
         self.script = script
         self.asks: list[native.Ask] = []
         self.cancels: list[native.RequestId] = []
+        self.wrongs: list[native.Wrong] = []
         self.connections = 0
         self.cancel_seen = asyncio.Event()
         self.port = 0
@@ -106,12 +107,17 @@ class FakeBalancer:
             self._writers.discard(writer)
             writer.close()
 
-    def _take(self, message: native.Ask | native.Cancel | native.Control | None, writer: asyncio.StreamWriter) -> None:
+    def _take(
+        self, message: native.Ask | native.Cancel | native.Wrong | native.Control | None, writer: asyncio.StreamWriter
+    ) -> None:
         if isinstance(message, native.Ask):
             self.asks.append(message)
             exchange = FakeExchange(writer, message)
             task = asyncio.get_running_loop().create_task(self._run(exchange))
             self._exchanges[message.id] = (exchange, task)
+        elif isinstance(message, native.Wrong):
+            self.wrongs.append(message)
+            writer.write(native.wronged_line(message.entry, True))
         elif isinstance(message, native.Cancel):
             self.cancels.append(message.id)
             self.cancel_seen.set()

@@ -190,3 +190,15 @@ def test_ctrl_c_stops_the_answer_and_keeps_what_was_said():
         assert contents(fake.asks[1])[1].startswith("tick ")
     assert code == 0
     assert "stopped" in out.getvalue()
+
+
+def test_wrong_names_the_entry_that_answered_once():
+    async def script(x: FakeExchange) -> None:
+        await x.text("no")
+        await x.done(**({"cache": "semantic", "entry": "5f0c"} if x.last_user_text == "near" else {}))
+
+    with in_thread(script) as fake:
+        _, out = chat(fake.port, ["/wrong", "near", "/wrong", "/wrong", "far", "/wrong", "last", "."])
+        assert [each.entry for each in fake.wrongs] == ["5f0c"]
+    assert out.count("did not come from the cache") == 3
+    assert out.count("the cache forgets that answer") == 1

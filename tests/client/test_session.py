@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.wire.limits import LINE_MAX_BYTES
-from balancer.wire.native import Ask, Cancel, parse_line
+from balancer.wire.native import Ask, Cancel, Wrong, parse_line
 from client.errors import BadReply, BadRequest, Busy, ConnectionLost, SlowReader, TooManyInFlight
 from client.events import Done, Text
 from client.session import Session
@@ -182,3 +182,15 @@ def test_a_bound_of_the_connection_ends_an_exchange_that_is_forgotten():
     session.forget(exchange, ConnectionLost("no confirm"), 1.0)
     assert session.in_flight == 0
     assert session.receive(reply(id=1, done={}), 2.0) == set()
+
+
+def test_an_entry_is_called_wrong_with_the_connections_key_and_the_reply_is_nobodys():
+    session = Session(key="k")
+    session.wrong("5f0c")
+    session.wrong("5f0c", "own")
+    assert sent(session) == [Wrong("5f0c", "k"), Wrong("5f0c", "own")]
+    assert session.receive(reply(wrong={"entry": "5f0c", "forgotten": True}), 1.0) == set()
+    assert session.failure is None
+    session.lost(ConnectionLost("gone"), 2.0)
+    with pytest.raises(ConnectionLost):
+        session.wrong("5f0c")

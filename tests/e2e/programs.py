@@ -16,7 +16,11 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from scripts import compiled_copy
+
 ROOT: Final = Path(__file__).resolve().parents[2]
+COMPILED: Final = os.environ.get("E2E_COMPILED") == "1"
+"""All balancers run what ``scripts/compile`` made: ``E2E_COMPILED=1 pytest tests/e2e``."""
 START_S: Final = 90.0
 """A start, of a model too, on a machine that is busy with something else."""
 EXIT_S: Final = 15.0
@@ -131,7 +135,7 @@ class Program:
 def environment(**extra: str) -> dict[str, str]:
     """Ours, without settings of the machine's owner."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LLM_", "PYTHON"))}
-    return {**kept, "PYTHONPATH": str(ROOT), **extra}
+    return {**kept, "PYTHONPATH": str(ROOT), **(compiled_copy.environment() if COMPILED else {}), **extra}
 
 
 @asynccontextmanager

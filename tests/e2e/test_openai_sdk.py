@@ -132,9 +132,9 @@ async def test_the_cache_serves_both_ways_and_obeys_cache_control() -> None:
         assert seen[0] == "miss" and seen[1].startswith("exact; age=")
         stream = await client.chat.completions.create(**asked, stream=True)
         assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == "one two three"
-        for value, found in (("no-store", "bypass"), ("no-cache", "miss"), ("only-if-cached", "exact; age=0")):
+        for value, found in (("no-store", "bypass"), ("no-cache", "miss"), ("only-if-cached", "exact")):
             answer = await create(**asked, extra_headers={"cache-control": value})
-            assert answer.headers["x-balancer-cache"] == found
+            assert answer.headers["x-balancer-cache"].split(";")[0] == found
 
 
 # --- errors

@@ -272,3 +272,20 @@ async def test_a_browser_that_reads_nothing_is_cut_and_its_answer_ended(balancer
         async with asyncio.timeout(20):
             await balancer.cancel_seen.wait()
         writer.transport.abort()
+
+
+async def test_a_browser_calls_wrong_only_what_it_was_answered(balancer, page):
+    async def script(x: FakeExchange) -> None:
+        await x.text("no")
+        await x.done(cache="exact", entry="5f0c")
+
+    balancer.script = script
+    async with connect(page.ws) as ws:
+        await ws.send('{"wrong":"5f0c"}')
+        await ask(ws, 1, "near")
+        assert (await until_end(ws))[-1]["done"]["entry"] == "5f0c"
+        for entry in ("other", "5f0c", "5f0c"):
+            await ws.send(json.dumps({"wrong": entry}))
+        await ask(ws, 2, "again")
+        await until_end(ws)
+    assert [each.entry for each in balancer.wrongs] == ["5f0c"]

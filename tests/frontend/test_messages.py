@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 
 import client
 from frontend.limits import QUESTION_MAX_CHARS
-from frontend.messages import BadMessage, Cancel, PageTurn, Question, done_fields, error_fields, parse, reply
+from frontend.messages import BadMessage, Cancel, PageTurn, Question, Wrong, done_fields, error_fields, parse, reply
 
 
-def test_the_pages_two_messages():
+def test_the_pages_messages():
     asked = parse('{"id":3,"question":"and then?","turns":[{"question":"q","answer":"a"}]}')
     assert asked == Question(3, "and then?", [PageTurn("q", "a")])
     assert parse('{"id":3,"question":"hi"}') == Question(3, "hi", [])
     assert parse('{"cancel":3}') == Cancel(3)
+    assert parse('{"wrong":"5f0c"}') == Wrong("5f0c")
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,7 @@ def test_the_pages_two_messages():
         '{"id":1,"question":"hi","turns":[{"question":"canary"}]}',
         '{"id":1,"question":"' + "canary " * QUESTION_MAX_CHARS + '"}',
         '{"cancel":1,"question":"canary"}',
+        '{"wrong":7}',
         "[" * 100_000,
     ],
 )

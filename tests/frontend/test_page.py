@@ -250,3 +250,21 @@ async def test_every_control_has_a_name(open_page):
     await expect(page.get_by_role("log", name="Conversation")).to_have_attribute("aria-live", "polite")
     await page.fill("#question", "x")
     await expect(page.get_by_role("button", name="Send")).to_be_enabled()
+
+
+async def test_an_answer_from_the_cache_can_be_called_wrong(balancer, open_page):
+    async def script(x: FakeExchange) -> None:
+        await x.text("no")
+        await x.done(cache="semantic", similarity=0.97, entry="5f0c")
+
+    balancer.script = script
+    page = await open_page()
+    await ask(page, "near")
+    await page.click(".wrong")
+    await expect(page.locator(".reported")).to_contain_text("forgotten")
+    await expect(page.locator(".wrong")).to_have_count(0)
+    balancer.script = echo
+    await ask(page, "another")
+    await expect(page.locator(".turn").nth(1)).to_contain_text("miss")
+    await expect(page.locator(".wrong")).to_have_count(0)
+    assert [each.entry for each in balancer.wrongs] == ["5f0c"]

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import ast
 
-from scripts.compile import MODULES, ROOT
+import pytest
+
+import setup
+from scripts import compile, compiled_copy
+from setup import MODULES, ROOT
 
 COMPILED = {ROOT / "balancer" / folder / f"{name}.py" for folder, names in MODULES.items() for name in names}
 
@@ -39,3 +43,20 @@ def test_a_compiled_class_has_only_compiled_subclasses() -> None:
         if not compiled and any(isinstance(base, ast.Name) and base.id in compiled_names for base in node.bases)
     ]
     assert others == []
+
+
+def test_what_it_takes_to_compile_is_pinned() -> None:
+    assert [wanted.partition("==")[0] for wanted in setup.needed()] == list(setup.NEEDED)
+    assert all(wanted.partition("==")[2] for wanted in setup.needed())
+
+
+def test_the_program_finds_the_compiled_package_before_the_sources() -> None:
+    program = compile.program()
+    assert program.startswith("#!/bin/sh\n")
+    assert f"PYTHONPATH={compiled_copy.COMPILED}:{ROOT} PYTHONSAFEPATH=1 exec " in program
+
+
+def test_without_a_compiler_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler -O2")
+    with pytest.raises(SystemExit, match=r"no C compiler \(no-such-compiler\).*apt install gcc"):
+        compile.check()

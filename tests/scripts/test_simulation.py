@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 
@@ -13,7 +14,7 @@ from scripts.simulation.cluster import Cluster, Setting
 from scripts.simulation.engine import CHUNK_TOKENS, DECODE_S, PREFILL_TOKENS_PER_S, STEP_S, Engine
 from scripts.simulation.kv_cache import KvCache
 from scripts.simulation.report import jain, quantile
-from scripts.simulation.request import BLOCK_TOKENS, Ask, Asked
+from scripts.simulation.request import BLOCK_TOKENS, Ask, Asked, Run, routed_blocks, runs_of
 from scripts.simulation.workloads import WORKLOADS, Text, Workload
 
 
@@ -82,24 +83,66 @@ def test_what_is_cancelled_ends_nowhere_and_leaves_nothing() -> None:
 
 def test_memory_is_shared_and_the_oldest_end_is_forgotten_first() -> None:
     cache = KvCache(10)
-    assert cache.take([1, 2, 3, 4], 2) == 0
-    assert cache.take([1, 2, 3, 5], 1) == 3
+    assert cache.take(runs_of([1, 2, 3, 4]), 2) == 0
+    assert cache.take(runs_of([1, 2, 3, 5]), 1) == 3
     assert cache.used == 8
-    assert cache.take([7, 8, 9], 0) is None
-    cache.give_back([1, 2, 3, 4], 2, [1, 2, 3, 4, 6])
-    cache.give_back([1, 2, 3, 5], 1, [])
+    assert cache.take(runs_of([7, 8, 9]), 0) is None
+    cache.give_back(runs_of([1, 2, 3, 4]), 2, runs_of([1, 2, 3, 4, 6]))
+    cache.give_back(runs_of([1, 2, 3, 5]), 1, ())
     assert cache.used == 0
-    assert cache.take([20, 21, 22, 23, 24, 25], 0) == 0
-    assert [cache.matched(blocks) for blocks in ([1, 2, 3, 4, 6], [1, 2, 3, 5])] == [3, 4]
+    assert cache.take(runs_of([20, 21, 22, 23, 24, 25]), 0) == 0
+    assert [cache.matched(runs_of(blocks)) for blocks in ([1, 2, 3, 4, 6], [1, 2, 3, 5])] == [3, 4]
+
+
+def test_runs_of_blocks_are_kept_as_their_blocks_would_be() -> None:
+    """Random prompts and growing texts, told in runs to one cache and block by block to the other."""
+    rng = random.Random(3)
+    by_runs, by_blocks = KvCache(200), KvCache(200)
+    lengths: Counter[int] = Counter()
+    open_ones: list[tuple[tuple[Run, ...], tuple[Run, ...], int]] = []
+    for _ in range(1500):
+        if open_ones and rng.random() < 0.5:
+            runs, then, private = open_ones.pop(rng.randrange(len(open_ones)))
+            by_runs.give_back(runs, private, then)
+            by_blocks.give_back(one_by_one(runs), private, one_by_one(then))
+            continue
+        key, shared = rng.choice([key for key in range(40) if lengths[key] < 40][:12]), Run(100 + rng.randrange(3), 20)
+        if any(run.key == key for runs, _, _ in open_ones for run in runs):
+            continue  # the next turn comes when the one before is answered
+        lengths[key] += rng.randint(1, 3)
+        runs = (shared, Run(key, lengths[key]))
+        private, then = rng.randrange(3), (shared, Run(key, lengths[key] + 1))
+        took = by_runs.take(runs, private)
+        assert took == by_blocks.take(one_by_one(runs), private)
+        assert by_runs.used == by_blocks.used <= 200
+        if took is not None:
+            open_ones.append((runs, then, private))
+
+
+def one_by_one(runs: tuple[Run, ...]) -> tuple[Run, ...]:
+    return tuple(Run(key << 24 | at, 1) for key, blocks in runs for at in range(blocks))
 
 
 def test_a_text_that_grows_keeps_its_blocks() -> None:
     text = Text(5, 2, 10 * BLOCK_TOKENS)
     first = text.ask("a", 100, 40)
     second = text.ask("a", 20, 40)
-    assert first.prompt_tokens == 260 and len(first.blocks) == 260 // BLOCK_TOKENS
-    assert second.blocks[: len(first.then)] == first.then
-    assert Text(6, 2, 10 * BLOCK_TOKENS).ask("a", 100, 1).blocks[:10] == first.blocks[:10]
+    assert first.prompt_tokens == 260 and first.blocks == (Run(2, 10), Run(first.blocks[1][0], 6))
+    assert first.then == (first.blocks[0], Run(first.blocks[1][0], 8))
+    assert second.blocks == (Run(2, 10), Run(first.blocks[1][0], 10))
+    other = Text(6, 2, 10 * BLOCK_TOKENS).ask("a", 100, 1)
+    assert other.blocks[0] == first.blocks[0] and other.blocks[1] != first.blocks[1]
+
+
+def test_routing_sees_every_64_tokens_with_all_before_them() -> None:
+    first = Text(5, 2, 10 * BLOCK_TOKENS).ask("a", 100, 40)
+    assert routed_blocks(runs_of(first.blocks)) == [
+        2 << 24 | 3,
+        2 << 24 | 7,
+        runs_of(first.blocks)[1].key << 24 | 1,
+        runs_of(first.blocks)[1].key << 24 | 5,
+    ]
+    assert routed_blocks(runs_of(range(100, 110))) == [103 << 24, 107 << 24]
 
 
 def test_requests_of_a_frozen_engine_are_answered_by_others() -> None:

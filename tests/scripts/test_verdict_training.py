@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from scripts.labelled_pairs import Pair
 from scripts.verdict_training.calibration import curve, platt
-from scripts.verdict_training.collecting import collect
+from scripts.verdict_training.collecting import Labelled, collect
+from scripts.verdict_training.embedded import Embedded
+from scripts.verdict_training.measuring import calibrated, measured
 from scripts.verdict_training.negatives import name_pool, names_of, negatives, same_in_other_form
 from scripts.verdict_training.prompts import groups, made_pairs
+from scripts.verdict_training.splitting import ASIDE, part_of
+from scripts.verdict_training.splitting import groups as groups_of
 
 
 def test_a_changed_text_is_never_the_text_itself() -> None:
@@ -28,6 +34,7 @@ def test_other_forms_of_a_text_are_duplicates() -> None:
 def test_names_are_words_with_a_capital_inside_a_sentence() -> None:
     assert names_of("Does Ann know Bob? He is here.") == ["Ann", "Bob"]
     assert name_pool(["So is Ann"] * 4) == ["Ann"]
+    assert name_pool(["So is Cy and Bo and Ann"] * 4) == ["Ann", "Bo", "Cy"]  # not as they happen to be hashed
 
 
 def test_prompts_kept_aside_come_from_other_groups() -> None:
@@ -46,6 +53,59 @@ def test_no_question_stands_on_both_sides(tmp_path: Path) -> None:
     assert not sides[0] & sides[1]
 
 
+def test_pairs_that_share_a_text_in_any_form_are_of_one_group_whatever_their_order() -> None:
+    pairs = [Pair("Who is Ann?", "Who's she?", 1), Pair("WHO IS ANN", "Where is she?", 0), Pair("Why?", "How?", 0)]
+    found = groups_of(pairs)
+    assert len({found[text] for text in ("Who is Ann?", "Who's she?", "WHO IS ANN", "Where is she?")}) == 1
+    assert found["Why?"] == found["How?"] != found["Who is Ann?"]
+    assert groups_of(pairs[::-1]) == found
+
+
+def test_about_as_many_groups_as_said_are_kept_aside() -> None:
+    aside = sum(part_of(f"group {at}") == "aside" for at in range(5000))
+    assert aside / 5000 == pytest.approx(ASIDE, abs=0.02)
+
+
+class Model:
+    """As an embedding model; counts what it reads, and can't read what is blank."""
+
+    id, dimension = "model@1", 4
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def read(self, texts: list[str]) -> tuple[list[Any], list[Any]]:
+        self.asked += texts
+        vectors = [np.full(4, len(text), np.float32) if text.strip() else None for text in texts]
+        return vectors, [np.full((len(text), 8), 7, np.int8) if text.strip() else None for text in texts]
+
+
+@pytest.mark.torch
+def test_texts_are_embedded_once_also_after_an_interrupted_run(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    model: Any = Model()
+    Embedded(["a", "  ", "bbb"], tmp_path, model)
+    (folder,) = tmp_path.iterdir()
+    with (folder / "tokens").open("ab") as tokens, (folder / "texts").open("ab") as texts:
+        tokens.write(b"half a row")
+        texts.write(b'"cut of')
+    found = Embedded(["dd", "a", "bbb", "dd"], tmp_path, model)
+    assert sorted(model.asked) == ["  ", "a", "bbb", "dd"]
+    assert "  " not in found and found.vector("bbb").tolist() == [3.0] * 4
+    assert found.tokens("dd").shape == (2, 8) and found.tokens("a").tolist() == [[7] * 8]
+
+
+def test_no_pair_is_measured_by_a_threshold_that_it_helped_to_find() -> None:
+    rng = np.random.default_rng(1)
+    pairs = [Labelled(f"a{at}", "b", int(rng.random() < 0.5), "made", "aside") for at in range(4000)]
+    scores = np.array([rng.normal(2.0 * one.duplicate, 1.0) for one in pairs])
+    passed = np.ones(len(pairs), bool)
+    found = measured(pairs, scores, passed)["made"]
+    assert found["served"]["0.1"]["wrong_if_half_duplicates"] == pytest.approx(0.1, abs=0.04)
+    assert found["served"]["0.05"]["of_duplicates"] < found["served"]["0.1"]["of_duplicates"]
+    assert calibrated(pairs, scores, passed)["calibration"][0] == pytest.approx(2.0, abs=0.2)
+
+
 def test_scores_become_probabilities() -> None:
     rng = np.random.default_rng(1)
     scores = rng.normal(0, 2, 20_000)
@@ -57,6 +117,6 @@ def test_every_kind_of_pairs_keeps_the_share_above_its_threshold() -> None:
     probabilities = np.tile(np.linspace(0, 1, 1000), 2)
     kinds = ["easy"] * 1000 + ["hard"] * 1000
     labels = np.r_[np.linspace(0, 1, 1000) > 0.3, np.linspace(0, 1, 1000) > 0.6].astype(float)
-    found = dict(map(tuple, curve(probabilities, labels, kinds, np.ones(2000, bool))))
+    found = {row[0]: row[1] for row in curve(probabilities, labels, kinds, np.ones(2000, bool))}
     assert found[0.05] > 0.55
     assert min(found, key=lambda share: found[share]) == max(found)

@@ -6,5 +6,8 @@
 ``estimate`` how long a vector would take, learned from the batches before
 ``frames``   bytes on the pipes between the two
 ``worker``   the child: reads texts, writes vectors
-``model``    the library: sentence-transformers, by default with the packaged all-MiniLM-L6-v2, offline
+``model``    the embedding model, by default the packaged all-MiniLM-L6-v2, offline: whole texts only, tokens chosen
+``bert``     computes it by hand, at a third of the library's time; ``layout`` and ``linear`` are its parts
+``library``  sentence-transformers computes any other
+``passes``   what either gives of a text
 """

@@ -82,7 +82,7 @@ def _warm_up(model: EmbeddingModel) -> frames.Ready:
 
 def _timed(model: EmbeddingModel, texts: int) -> float:
     started = time.perf_counter()
-    model.read([_WARM_UP_TEXT] * texts)
+    model.read([f"{number} {_WARM_UP_TEXT}" for number in range(texts)])
     return time.perf_counter() - started
 
 

@@ -26,8 +26,11 @@ def test_what_the_score_does_not_trust_is_not() -> None:
 
 def test_no_score_outvotes_a_gate() -> None:
     verdict = LearnedVerdict(file(bias=9.0))
-    found = verdict.judge(read(verdict, "What is 17 times 23?"), read(verdict, "What is 17 times 24?"), 0.99)
-    assert (found.serve, found.reason) == (False, "numbers")
+    pair = read(verdict, "What is 17 times 23?"), read(verdict, "What is 17 times 24?")
+    assert verdict.judge(*pair, 0.99) == (False, "numbers", None)
+    ranked = verdict.judge(*pair, 0.99, rank=True)
+    assert (ranked.serve, ranked.reason) == (False, "numbers")
+    assert ranked.probability == pytest.approx(1 / (1 + np.exp(-8.0)), abs=1e-3), "one point less than the score"
 
 
 def test_a_caller_may_only_be_stricter() -> None:

@@ -34,6 +34,15 @@ def test_the_score_does_not_depend_on_which_text_is_the_new_one() -> None:
     assert network.logit(one, other, features) == pytest.approx(network.logit(other, one, features), rel=1e-4)
 
 
+def test_one_text_may_be_compared_with_several_in_any_order() -> None:
+    network = Network(weights())
+    readings = [reading(network, tokens) for tokens in (5, 9, 1, 32)]
+    features = np.ones(FEATURES, np.float32)
+    alone = {(a, b): Network(weights()).logit(readings[a], readings[b], features) for a in range(4) for b in range(4)}
+    for a, b in [(0, 1), (0, 2), (1, 2), (1, 0), (0, 1), (3, 3), (2, 0), (2, 3)]:
+        assert network.logit(readings[a], readings[b], features) == alone[a, b]
+
+
 def test_many_rows_in_pieces_give_what_they_give_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network(weights())
     one, other = reading(network, 30), reading(network, 1)

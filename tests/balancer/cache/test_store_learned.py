@@ -10,8 +10,9 @@ import pytest
 
 from balancer.cache.keys import CacheKeys
 from balancer.cache.learned import LearnedVerdict
+from balancer.cache.limits import CacheLimits, vector_bytes
 from balancer.cache.reading import make_reading
-from balancer.cache.store import LEAST_SIMILARITY, CacheLimits, CacheStore, vector_bytes
+from balancer.cache.store import LEAST_SIMILARITY, CacheStore
 from balancer.cache.vectors import Vector
 from tests.balancer.cache.test_store import NOW, answer, ask
 from tests.balancer.cache.verdicts import DIMENSION, file, read

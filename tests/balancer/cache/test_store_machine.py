@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from balancer.cache.entry import ENTRY_OVERHEAD_BYTES, entry_for
 from balancer.cache.keys import CacheKeys, derive
 from balancer.cache.learned import LearnedVerdict
-from balancer.cache.store import CacheLimits, CacheStore, vector_bytes
+from balancer.cache.limits import CacheLimits, vector_bytes
+from balancer.cache.store import CacheStore
 from balancer.cache.vectors import Vector
 from tests.balancer.cache.verdicts import file, read
 
@@ -76,6 +77,7 @@ class Churn(RuleBasedStateMachine):
             completion_tokens=1,
             now=self.now,
             ttl_s=life_s,
+            made_s=self.answers % 5,
         )
         stored = self.store.put(keys, entry, vector, self.now, READING if self.answers % 2 else None)
         assert stored == (entry.size_bytes <= LIMITS.max_entry_bytes)
@@ -112,6 +114,12 @@ class Churn(RuleBasedStateMachine):
         before = len(self.store)
         assert self.store.expire(self.now, limit) == before - len(self.store)
 
+    @rule()
+    def expire_all(self) -> None:
+        for _ in range(3):  # what is left of a walk, then one that finds when the next is due, then that
+            self.store.expire(self.now)
+        assert all(self.now < entry.expires_at for entry in self.store._entries.entries())
+
     @precondition(lambda self: len(self.store) > 4)
     @rule(tenant=st.sampled_from([None, "ann"]), model=st.sampled_from([None, "m"]))
     def purge(self, tenant: str | None, model: str | None) -> None:
@@ -120,23 +128,24 @@ class Churn(RuleBasedStateMachine):
 
     @invariant()
     def the_index_is_in_step(self) -> None:
-        held = {(record.scope, key) for key, record in self.store._records() if record.scope is not None}
+        entries = self.store._entries
+        held = {(part.scope, key) for key, part in entries.near.items()}
         indexed = {(scope, key) for scope, index in self.store._scopes.items() for key in index}
         assert indexed == held
+        assert set(entries.near) <= set(entries.in_order())
         assert all(len(index) for index in self.store._scopes.values())
 
     @invariant()
     def the_bounds_hold(self) -> None:
-        records = self.store._records()
-        assert len(records) == len(self.store) <= LIMITS.max_entries
-        assert sum(record.size_bytes for _, record in records) == self.store.size_bytes <= LIMITS.max_bytes
-        for _, record in records:
-            vector = vector_bytes(DIMENSION + 1) if record.scope is not None else 0
-            reading = record.reading.size_bytes if record.reading is not None else 0
-            assert record.scope is not None or record.reading is None
-            assert record.entry.size_bytes <= record.size_bytes <= record.entry.size_bytes + vector + reading
+        entries = self.store._entries
+        assert len(list(entries.entries())) == len(self.store) <= LIMITS.max_entries
+        sizes = [entry.size_bytes for entry in entries.entries()]
+        sizes += [part.size_bytes for part in entries.near.values()]
+        assert sum(sizes) == self.store.size_bytes <= LIMITS.max_bytes
+        for part in entries.near.values():
+            reading = part.reading.size_bytes if part.reading is not None else 0
+            assert vector_bytes(DIMENSION) <= part.size_bytes - reading <= vector_bytes(DIMENSION + 1)
         assert all(len(index) <= LIMITS.scope_rows_max for index in self.store._scopes.values())
-        assert len(self.store._expiries) <= 2 * LIMITS.max_entries + 65
 
 
 TestChurn = Churn.TestCase

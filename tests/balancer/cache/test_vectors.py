@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.cache.vectors import Vector, VectorIndex, unit_vector
+from balancer.cache.clusters import ROWS_MAX
+from balancer.cache.vectors import READ_MAX, Vector, VectorIndex, unit_vector
 
 DIMENSION = 8
 
@@ -53,6 +54,32 @@ def test_removing_what_is_not_there_changes_nothing() -> None:
     index.add(b"a", some(1))
     assert not index.remove(b"b")
     assert list(index) == [b"a"]
+
+
+def test_among_many_the_near_ones_are_found_and_a_search_reads_few() -> None:
+    rng = np.random.default_rng(0)
+    topics = rng.standard_normal((300, 32)).astype(np.float32)
+    rows = np.repeat(topics, 50, axis=0) + 0.7 * rng.standard_normal((15_000, 32)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    index = VectorIndex(32, 20_000)
+    for number, row in enumerate(rows):
+        index.add(b"%d" % number, row)
+    missed = 0
+    for number in range(0, 15_000, 75):
+        asked = unit_vector(rows[number] + 0.05 * rng.standard_normal(32))
+        assert asked is not None
+        best = rows @ asked
+        found = index.nearest(asked, 4)
+        assert [cosine for _, cosine in found] == sorted((cosine for _, cosine in found), reverse=True)
+        for key, cosine in found:
+            assert cosine == pytest.approx(best[int(key)], abs=1e-5)
+        missed += found[0][1] < best.max() - 1e-5
+        cosines, _, _ = index._read(asked)
+        assert len(cosines) <= READ_MAX + ROWS_MAX
+    assert missed <= 1
+    for number in range(15_000):
+        assert index.remove(b"%d" % number)
+    assert (len(index), index.capacity) == (0, 0)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 12)), max_size=80), st.integers(1, 9))

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from balancer import tasks
+from balancer.corking import Cork
 from balancer.doors.addresses import IPNetwork
 from balancer.doors.admin import AdminDoor
 from balancer.doors.agents import Agents
@@ -121,15 +122,16 @@ class Lobby:
         self.own = OwnEmbeddings(embedder, "all-MiniLM-L6-v2", dispatcher, random.Random(0)) if embedder else None
         health = Health(dispatcher, 1_800_000_000)
         public = OpenAIDoor(self.clients, health, self.own)
-        self.connections = ConnectionPool()
+        cork = Cork(loop.call_soon)
+        self.connections = ConnectionPool(cork=cork)
         self.watch = Watch(
             self.hall.registry, self.connections, loop, self.agents.apply, dispatcher.pool_changed, PROBED
         )
         changes = Changes(self.hall.registry, self.watch, reload or _nothing_to_read)
         self.admin = AdminDoor(dispatcher, self.agents, self.clients, "1.2.3", health=health, changes=changes)
         self.doors = Doors(
-            native=lambda: NativeConnection(self.clients, lambda: ControlConnection(self.agents)),
-            http=lambda: HttpConnection(self.clients, public.answer),
+            native=lambda: NativeConnection(self.clients, lambda: ControlConnection(self.agents), cork),
+            http=lambda: HttpConnection(self.clients, public.answer, cork),
             classic=lambda: ClassicConnection(self.clients, self.agents, classic_from),
         )
         self.port = 0

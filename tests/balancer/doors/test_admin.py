@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from balancer.doors.http import Answer, HttpConnection
+from balancer.doors.answer import Answer
+from balancer.doors.http import HttpConnection
 from balancer.pool.backend import State
 from balancer.pool.load import Load
 from balancer.wire.http1 import HttpRequest

@@ -16,7 +16,7 @@ from balancer.wire.limits import DATAGRAM_MAX_BYTES
 @contextlib.asynccontextmanager
 async def bound() -> AsyncIterator[tuple[asyncio_dgram.DatagramServer, asyncio.DatagramTransport, socket.socket]]:
     """A stream, its transport, and the socket of somebody who sends to it."""
-    stream, transport = await bind("127.0.0.1", 0)
+    stream, transport, _ = await bind("127.0.0.1", 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.settimeout(10)
         peer.connect(stream.sockname)
@@ -100,7 +100,7 @@ async def test_after_the_close_the_reader_is_told_and_the_port_is_free(resting: 
         with pytest.raises(asyncio_dgram.TransportClosed):
             async with asyncio.timeout(10):
                 await reading
-        again, _ = await bind("127.0.0.1", port)
+        again, *_ = await bind("127.0.0.1", port)
         again.close()
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from balancer.admission.aliases import parse_rules
 from balancer.doors.health import Health
 from balancer.pool.backend import ModelInfo
 from tests.fakes import Hall
@@ -47,3 +48,12 @@ def test_models_are_those_of_serving_backends_with_their_shortest_context() -> N
     hall.join("b", models=(ModelInfo("m", 1024),))
     hall.join("c", models=(ModelInfo("later", 1),), alive=False)
     assert Health(hall.dispatcher, 0).models() == {"m": 1024, "n": None}
+
+
+def test_names_for_models_are_offered_while_one_of_those_is() -> None:
+    hall = Hall()
+    hall.dispatcher.rules = parse_rules(
+        {"gpt-x": {"m": 1, "n": 1}, "gpt-y": "gone", "gone": {"fallback": "m"}, "gpt-z": "nobody's"}
+    )
+    hall.join("a", models=(ModelInfo("m", 2048), ModelInfo("n", 1024)))
+    assert Health(hall.dispatcher, 0).models() == {"m": 2048, "n": 1024, "gpt-x": 1024, "gpt-y": 2048, "gone": 2048}

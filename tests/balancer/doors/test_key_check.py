@@ -10,6 +10,8 @@ import pytest
 
 from balancer.admission.keys import ClientKey, KeyTable, digest_of
 from balancer.doors.health import PATHS
+from balancer.doors.http import HttpConnection
+from balancer.doors.native import NativeConnection
 from tests.balancer.doors.lobby import Lobby
 
 ALICE = "lb-alice"
@@ -25,7 +27,7 @@ def a_lobby() -> Lobby:
 class Far(asyncio.Transport):
     """A connection from another machine."""
 
-    def __init__(self, door: asyncio.Protocol) -> None:
+    def __init__(self, door: HttpConnection | NativeConnection) -> None:
         super().__init__({"peername": ("10.0.0.9", 40_000), "sockname": ("10.0.0.1", 1234)})
         self.written = b""
         self._door = door
@@ -36,6 +38,7 @@ class Far(asyncio.Transport):
         """Give the door this input; what it has written since then."""
         before = len(self.written)
         self._door.data_received(data)
+        self._door.flush()
         return self.written[before:]
 
     def leave(self) -> None:

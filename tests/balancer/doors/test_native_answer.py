@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from balancer import errors
 from balancer.doors.native_answer import NativeAnswer, failure_line
@@ -123,3 +125,52 @@ def test_a_change_of_backend_is_told_in_its_place() -> None:
         {"id": 7, "text": "done"},
     ]
     assert out.lines[3]["done"]["resumed"] == 1
+
+
+TEXTS = st.text(max_size=6) | st.sampled_from(['"', "\\", "\n", '"}\n{"id":8,"text":"', "\U0001f600", "}", "[DONE]"])
+TOOLS = event(b'{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0}]}}]}')
+
+
+@given(st.lists(st.lists(TEXTS | st.none(), min_size=1, max_size=4), max_size=12))
+def test_the_client_gets_the_same_text_however_the_events_come_together(reads: list[list[str | None]]) -> None:
+    """``None`` stands for a chunk that is more than text."""
+    out = Out()
+    answer = NativeAnswer(out, 7)
+    for read in reads:
+        answer.events(b"".join(TOOLS if text is None else text_events(text) for text in read))
+    assert pieces([line.get("text") for line in out.lines]) == pieces([text for read in reads for text in read])
+    assert all(set(line) in ({"id", "text"}, {"id", "chunk"}) and line["id"] == 7 for line in out.lines)
+
+
+def pieces(texts: list[str | None]) -> list[str]:
+    """What stands between chunks that are more than text."""
+    found = [""]
+    for text in texts:
+        if text is None:
+            found.append("")
+        else:
+            found[-1] += text
+    return found
+
+
+def test_each_of_many_tokens_is_a_line_also_once_their_frame_is_known() -> None:
+    out = Out()
+    answer = NativeAnswer(out, "a")
+    words = ["one ", "two ", "gr\u00fc\u00df ", '"three" ', "four"]
+    for word in words:
+        answer.events(text_events(word))
+    answer.events(last_events("length"))
+    answer.done(an_outcome())
+    assert [line["text"] for line in out.lines[:-1]] == words
+    assert out.lines[-1]["done"]["finish_reason"] == "length"
+
+
+def test_a_chunk_that_cannot_be_read_is_a_failure_also_where_the_frame_is_known() -> None:
+    out = Out()
+    answer = NativeAnswer(out, 7)
+    for _ in range(3):
+        answer.events(text_events("word "))
+    written = out.written
+    with pytest.raises(ValueError):
+        answer.events(text_events("word ").replace(b"word ", b"\\ud800"))
+    assert out.written == written

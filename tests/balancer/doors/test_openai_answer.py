@@ -359,7 +359,8 @@ async def test_what_one_asked_the_next_gets_from_the_cache_streaming_or_not(
         await (await reply(visitor)).whole()
         found = await called(lobby, ask(stream=second, **(WITH_USAGE if second else {})))
         assert len(lobby.hall.calls) == 1
-    assert facts(found) == ("a", "exact; age=0", "0")
+    backend, cache, attempts = facts(found)
+    assert (backend, attempts) == ("a", "0") and cache.startswith("exact; age=0; entry=")
     if second:
         assert text_of(found) == "Once"
         assert found.events[-1] == b"[DONE]"
@@ -504,10 +505,12 @@ async def test_who_does_not_read_the_last_of_it_is_cut_as_well() -> None:
 
 def test_the_cache_header_tells_how_near_and_how_old() -> None:
     assert cache_header(Opening("a", "miss", 1)) == "miss"
+    assert cache_header(Opening("a", "shadow", 1)) == "miss; shadow=semantic"
     assert cache_header(Opening("a", "exact", 0, None, 12.4)) == "exact; age=12"
     assert cache_header(Opening("a", "semantic", 0, 0.97123, 3.0)) == "semantic; similarity=0.971; age=3"
     judged = Opening("a", "semantic", 0, 0.97123, 3.0, probability=0.99341)
     assert cache_header(judged) == "semantic; similarity=0.971; probability=0.993; age=3"
+    assert cache_header(Opening("a", "exact", 0, None, 1.0, entry="5f0c")) == "exact; age=1; entry=5f0c"
 
 
 def test_the_head_says_who_answered_if_anybody_did() -> None:

@@ -4,10 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.doors.options import Options, cache_use, options_in
+from balancer.admission.aliases import parse_rules
+from balancer.doors.clients import Clients
+from balancer.doors.options import Options, cache_use, options_in, unexplained
 from balancer.errors import Failure
 from balancer.exchange.timeline import Limits
-from tests.balancer.doors.caller import completion
+from balancer.request import Wishes
+from tests.balancer.doors.caller import called, completion
 from tests.balancer.doors.lobby import Lobby
 
 LIMITS = Limits(first_token_s=120.0, between_tokens_s=30.0, request_s=600.0)
@@ -63,3 +66,65 @@ async def test_what_a_client_says_is_part_of_its_request() -> None:
 @given(st.none() | st.binary(max_size=60))
 def test_any_cache_control_means_one_use(value: bytes | None) -> None:
     assert cache_use(value) in ("default", "bypass", "only", "refresh")
+
+
+@pytest.mark.parametrize(
+    ("headers", "wishes"),
+    [
+        ({b"x-balancer-model": b" v2 "}, Wishes(model="v2")),
+        ({b"x-balancer-model": "modèle".encode()}, Wishes(model="modèle")),
+        ({b"x-balancer-fallback": b"None"}, Wishes(fallback=False)),
+        ({b"x-balancer-explain": b"1"}, Wishes(explain=True)),
+        ({b"x-balancer-explain": b"yes"}, Wishes(explain=True)),
+        ({b"x-balancer-explain": b"0"}, Wishes()),
+    ],
+)
+def test_a_client_may_wish_for_a_model_and_for_reasons(headers: dict[bytes, bytes], wishes: Wishes) -> None:
+    found = options_in(headers, LIMITS)
+    assert isinstance(found, Options) and found.wishes == wishes and found.limited
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        (b"x-balancer-model", b" ", "model_not_allowed"),
+        (b"x-balancer-fallback", b"v2", "invalid_fallback"),
+        (b"x-balancer-explain", b"maybe", "invalid_explain"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused(name: bytes, value: bytes, code: str) -> None:
+    found = options_in({name: value}, LIMITS)
+    assert isinstance(found, Failure) and (found.status, found.code) == (400, code)
+
+
+def test_who_may_not_know_why_keeps_all_other_wishes() -> None:
+    found = Options(wishes=Wishes(model="v2", explain=True))
+    assert unexplained(found).wishes == Wishes(model="v2")
+    assert unexplained(Options()) == Options()
+
+
+async def test_the_answer_tells_the_model_and_why() -> None:
+    async with Lobby().open() as lobby:
+        lobby.hall.dispatcher.rules = parse_rules({"gpt-x": {"m": 1, "n": 1}})
+        lobby.hall.join("a")
+        visitor = await lobby.visit(
+            completion("x-balancer-model: m", "x-balancer-explain: 1", model="gpt-x", stream=True)
+        )
+        await lobby.calls(1)
+        lobby.hall.calls[0].answer("x")
+        head = (await visitor.reader.readuntil(b"\r\n\r\n")).decode()
+        assert "x-balancer-model: m\r\n" in head and 'x-balancer-explain: {"policy":' in head
+        wrong = await called(lobby, completion("x-balancer-model: v9", model="gpt-x"))
+        assert (wrong.status, wrong.code) == (400, "model_not_allowed")
+
+
+async def test_an_error_tells_why_only_who_may_know() -> None:
+    async with Lobby().open() as lobby:
+        lobby.hall.join("a", alive=False)
+        told = await called(lobby, completion("x-balancer-explain: 1", model="m"))
+        assert told.status == 503 and '"why":"joining"' in told.headers["x-balancer-explain"]
+        clients = Clients(lobby.hall.dispatcher, lobby.clients.limits, lambda: "1")
+        assert clients.may_explain("127.0.0.1", "local") and not clients.may_explain("10.0.0.1", "local")
+        assert not clients.may_explain("127.0.0.1", "alice"), "a proxy on this machine asks for others"
+        clients.explains = True
+        assert clients.may_explain("10.0.0.1", "alice")

@@ -10,12 +10,10 @@ from balancer.cache.learned import LearnedVerdict
 from balancer.cache.reading import Reading
 from balancer.cache.store import CacheLimits, CacheStore, Hit
 from balancer.cache.verdict import Verdict
-from balancer.exchange.cached import CacheLane, entry_events
+from balancer.exchange.cached import CacheLane
 from balancer.exchange.journal import Answer
 from balancer.exchange.ports import TokenVectors, Vector
 from balancer.request import Request
-from balancer.wire.openai import chunk_text, parse_chunk
-from balancer.wire.sse import event_data
 from tests.balancer.cache.verdicts import DIMENSION, file
 from tests.fakes import FakeClock, FakeEmbedder
 
@@ -219,16 +217,45 @@ def test_the_tick_drops_what_has_expired() -> None:
     assert len(lane.store) == 0
 
 
-def test_an_entry_is_told_again_as_an_ordinary_stream() -> None:
+def test_an_answer_to_a_question_about_now_holds_for_a_shorter_time() -> None:
     lane = Lane(None)
-    lane.put("hello")
-    request = lane.request("hello", endpoint="chat", body={"messages": [{"role": "user", "content": "hello"}]})
-    hit = lane.lane.exact(lane.request("hello"), lane.lane.keys(lane.request("hello"), "m"))
+    lane.lane = CacheLane(lane.store, None, lane.clock, wait_s=0.03, ttl_s=60.0, rules=KeyRules(), ttl_timely_s=5.0)
+    lane.put("what is the weather today?")
+    lane.put("how tall is it?")
+    lane.clock.now += 4.9
+    assert lane.exact("what is the weather today?") and lane.exact("how tall is it?")
+    lane.clock.now += 0.2
+    assert not lane.exact("what is the weather today?") and lane.exact("how tall is it?")
+
+
+def test_forgetting_reaches_answers_under_way_too() -> None:
+    lane = Lane(None)
+    request = lane.request("why?")
+    keys = lane.lane.keys(request, "m")
+    lane.lane.forget_all("m")
+    lane.lane.store(request, keys, ANSWER, "b", None)
+    assert not lane.exact("why?")
+    lane.put("why?")
+    assert lane.exact("why?")
+
+
+def test_whoever_asked_to_know_hears_of_a_wrong_answer() -> None:
+    lane, told = Lane(None), []
+    lane.lane.on_wrong = lambda entry, now: told.append((entry.question, now))
+    lane.put("why?")
+    key = lane.lane.keys(lane.request("why?"), "m").exact
+    assert key is not None
+    assert not lane.lane.wrong(key, "another tenant")
+    assert lane.lane.wrong(key, "t")
+    assert not lane.lane.wrong(key, "t")
+    assert told == [("why?", lane.clock.now)]
+
+
+def test_an_entry_tells_its_question_and_what_it_took_to_make() -> None:
+    lane = Lane(None)
+    request = lane.request("why?")
+    assert lane.lane.store(request, lane.lane.keys(request, "m"), ANSWER, "b", None, None, 1.25)
+    hit = lane.lane.exact(request, lane.lane.keys(request, "m"))
     assert hit is not None
-    datas = list(event_data(entry_events(hit.entry, request, "m", 7)))
-    chunks = [parse_chunk(data) for data in datas[:-1]]
-    assert datas[-1] == b"[DONE]"
-    assert chunk_text(chunks[0].choices[0]) == "a cat"
-    assert chunks[1].choices[0].finish_reason == "stop"
-    assert chunks[2].usage is not None and chunks[2].usage.total_tokens == 5
-    assert chunks[0].id == "chatcmpl-1"
+    assert (hit.entry.question, hit.entry.made_s) == ("why?", 1.25)
+    assert lane.lane.stats()["saved"] == {"tokens": 2, "seconds": 1.25}

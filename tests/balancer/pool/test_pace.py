@@ -60,3 +60,10 @@ def test_no_time_at_all_is_a_very_short_one() -> None:
     pace = Pace(1, 30)
     pace.add(0, 0.0, 7.0)
     assert means(pace, 7.0, 0) == [(LEAST_S, 1)]
+
+
+def test_where_all_have_too_few_there_are_no_means() -> None:
+    pace = Pace(2, 30)
+    pace.add(0, 1.0, 7.0)
+    values, counts = pace.means(np.array([0, 1], dtype=np.intp), 7.0, least=2)
+    assert (list(values), list(counts)) == ([0.0, 0.0], [1.0, 0.0])

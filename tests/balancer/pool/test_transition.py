@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from balancer.pool.backend import State
-from balancer.pool.transition import Reason, Transition
+from balancer.pool.transition import Reason, Transition, reason_of
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,16 @@ def test_a_drained_backend_that_leaves_ends_no_exchange() -> None:
     """Its streams are complete, but the last of them may not have been read yet."""
     assert not Transition("a", 0, 1, 7, State.DRAINING, None, Reason.LEFT).ends_exchanges
     assert Transition("a", 0, 1, 7, State.DRAINING, State.DEAD, Reason.SILENT).ends_exchanges
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (State.JOINING, State.ALIVE, Reason.READY),
+        (State.ALIVE, State.JOINING, Reason.NOT_READY),
+        (State.ALIVE, State.DRAINING, Reason.DRAIN),
+        (State.DRAINING, State.ALIVE, Reason.UNDRAIN),
+    ],
+)
+def test_a_change_that_a_sign_of_life_brings_has_its_reason(old: State, new: State, reason: Reason) -> None:
+    assert reason_of(old, new) is reason

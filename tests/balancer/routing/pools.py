@@ -8,16 +8,16 @@ from typing import Any
 from balancer.pool.ledger import Lease
 from balancer.pool.load import Load
 from balancer.pool.registry import Registry
-from balancer.routing.policies import POLICIES, UNOFFERED
-from balancer.routing.policy import RouteNeed
+from balancer.routing.policies import POLICIES
+from balancer.routing.policy import Parts, RouteNeed, parts_of
 from balancer.routing.select import NoBackend, NoSlot, Router
 from tests.balancer.pool.specs import a_spec, join_alive
 
 CHAT = RouteNeed("m", "chat")
-EVERY = {**POLICIES, **UNOFFERED}
+EVERY = dict(POLICIES)
 BY_CHANCE = ("least-latency", "power-of-two", "random")
 """Policies whose shares are even in the long run only."""
-BY_COST = ("least-tokens", "prefix-affinity")
+BY_COST = ("adaptive", "least-tokens", "prefix-affinity")
 """Policies that count more than leases."""
 
 
@@ -54,6 +54,11 @@ class Pool:
         lease = self.lease(need, now)
         self.end(lease, now)
         return lease.spec.name
+
+    def parts(self, need: RouteNeed = CHAT, now: float = 0.0) -> list[Parts]:
+        """What the policy weighs of all backends, in the pool's order."""
+        view = self.registry.view
+        return parts_of(self.router.policy, [backend.index for backend in view.backends], view, self.ledger, need, now)
 
     def first_token(self, lease: Lease, now: float) -> None:
         self.router.first_token(lease, self.ledger, now)

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from balancer.routing.least_latency import DECAY_S
+from balancer.routing.least_latency import DECAY_S, FAILED_S
 from balancer.routing.policy import FEW
 from tests.balancer.routing.pools import Pool
 
@@ -68,3 +68,29 @@ def test_a_new_process_does_not_inherit_the_time_of_the_old() -> None:
         answered(pool, {"b1": 60.0}, 0.01 * step)
     pool.add("b1", instance="another", slots=1000, port=2)
     assert "b1" in {answered(pool, {}, 1.0 + 0.01 * step) for step in range(10)}
+
+
+@pytest.mark.parametrize("size", [2, 6, FEW + 6])
+def test_who_fails_at_once_does_not_look_quick(size: int) -> None:
+    pool = a_pool(size)
+    for step in range(20 * size):
+        answered(pool, {}, 0.1 * step)
+    now = 2.0 * size
+    given: Counter[str] = Counter()
+    for step in range(20 * size):
+        lease = pool.lease(now=now + 0.01 * step)
+        given[lease.spec.name] += 1
+        if lease.spec.name == "b1":
+            pool.router.failed(lease, pool.ledger, now + 0.01 * step + 0.001)
+        else:
+            pool.first_token(lease, now + 0.01 * step + 0.1)
+        pool.end(lease, now + 1.0)
+    assert given["b1"] <= 2
+
+
+def test_what_fails_later_than_a_failure_counts_counts_for_as_long_as_it_took() -> None:
+    pool = a_pool(1)
+    lease = pool.lease(now=0.0)
+    pool.router.failed(lease, pool.ledger, 3 * FAILED_S)
+    pool.end(lease, 3 * FAILED_S)
+    assert pool.parts(now=3 * FAILED_S)[0]["expected_ttft_s"] == pytest.approx(3 * FAILED_S)

@@ -8,7 +8,8 @@ from collections import Counter
 import pytest
 
 from balancer.pool.ledger import Lease
-from balancer.routing.policy import FEW, RouteNeed
+from balancer.routing.alike import ALIKE, ALIKE_S
+from balancer.routing.policy import FEW, Candidates, RouteNeed
 from balancer.routing.select import NoSlot
 from tests.balancer.pool.specs import READY
 from tests.balancer.routing.pools import BY_CHANCE, BY_COST, EVERY, Pool
@@ -138,3 +139,34 @@ def test_a_policy_may_take_over_while_requests_of_another_run(policy: str) -> No
         pool.end(lease, 2.0)
     assert pool.ledger.total_in_flight() == 1
     assert pool.router.policy.name == policy
+
+
+@pytest.mark.parametrize("size", [3, 2 * FEW])
+def test_the_parts_of_a_score_explain_the_choice_and_change_nothing(policy: str, size: int) -> None:
+    """Who is chosen has the least cost, or one that counts as equal; chance and turns are not explained."""
+    told, untold = Pool(policy), Pool(policy)
+    for pool in (told, untold):
+        pool.add_many(size, slots=1000)
+        pool.beat("b0", READY, 0.0)
+    for step in range(4 * size):
+        need = RouteNeed("m", "chat", 100 * (step % 7), session=str(step % 5), blocks=range(step % 9))
+        parts = told.parts(need, float(step))
+        assert len(parts) == size
+        lease = told.lease(need, float(step))
+        assert lease.index == untold.lease(need, float(step)).index
+        if policy not in BY_CHANCE:
+            least = min(part["cost"] for part in parts)
+            assert parts[lease.index]["cost"] <= least + min(ALIKE * abs(least), ALIKE_S) + 1e-9
+
+
+def test_a_policy_that_cannot_tell_explains_nothing() -> None:
+    class First:
+        name = "first"
+
+        def choose(self, candidates: Candidates, *_: object) -> int:
+            return int(candidates[0])
+
+    pool = Pool("random")
+    pool.add_many(2)
+    pool.router.policy = First()
+    assert pool.parts() == [{}, {}]

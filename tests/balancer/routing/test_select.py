@@ -178,6 +178,9 @@ class Listener:
     def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
         self.told.append(("first_token", lease, now))
 
+    def failed(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        self.told.append(("failed", lease, now))
+
     def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
         self.told.append(("ended", lease, now))
 
@@ -191,11 +194,13 @@ def test_a_policy_that_wants_to_know_is_told_what_becomes_of_its_choices() -> No
     pool.add("a", slots=1)
     lease = pool.lease(CHAT, 1.0)
     pool.first_token(lease, 2.0)
+    pool.router.failed(lease, pool.ledger, 2.5)
     pool.end(lease, 3.0)
     pool.beat("a", Load(), 4.0)
     assert policy.told == [
         ("leased", lease, CHAT, 1.0),
         ("first_token", lease, 2.0),
+        ("failed", lease, 2.5),
         ("ended", lease, 3.0),
         ("beat", 0, 4.0),
     ]

@@ -180,6 +180,20 @@ async def test_the_load_is_read_from_the_engines_metrics_at_every_probe() -> Non
         assert watcher.loads[:3] == [expected] * 3
 
 
+async def test_how_much_the_cache_holds_is_told_on_in_tokens() -> None:
+    async def vllm(v: Visit) -> None:
+        if b"/metrics" in v.head:
+            size = b'vllm:cache_config_info{block_size="16",num_gpu_blocks="1000"} 1.0\n'
+            await v.plain(200, VLLM + size, kind=b"text/plain; version=0.0.4")
+        else:
+            await healthy(v)
+
+    async with Engine(vllm).running() as engine, probing(engine) as watcher:
+        await watcher.heard(1)
+        load = watcher.loads[0]
+        assert load is not None and (load.kv_tokens_used, load.kv_tokens_total) == (4000, 16_000)
+
+
 @pytest.mark.parametrize("metrics", [b"# nothing we know\nprocess_open_fds 3\n", b"\xff\xfe{}", b"x" * (5 << 20)])
 async def test_metrics_that_tell_no_load_are_asked_for_once(metrics: bytes) -> None:
     async def other(v: Visit) -> None:

@@ -56,6 +56,25 @@ def test_vllm_counts_are_summed_over_its_ranks_and_the_fullest_cache_counts() ->
     assert parse_load(VLLM) == EngineLoad("vllm", 7, 2, 0.75, (1500.0, 100.0, 0.25, 0.75))
 
 
+@pytest.mark.parametrize(
+    ("told", "tokens"),
+    [
+        ('vllm:cache_config_info{block_size="16",engine="0",num_gpu_blocks="1000"} 1.0', 16_000),
+        ('vllm:cache_config_info{block_size="16",engine="0",num_gpu_blocks="None"} 1.0', 0),
+        ('vllm:cache_config_info{engine="0"} 1.0', 0),
+    ],
+)
+def test_vllm_tells_how_much_its_cache_holds_in_labels(told: str, tokens: int) -> None:
+    load = parse_load(VLLM + told + "\n" + told.replace('engine="0"', 'engine="1"') + "\n")
+    assert load is not None and load.kv_tokens == 2 * tokens
+
+
+def test_sglang_tells_how_much_its_cache_holds_for_each_shard() -> None:
+    line = 'sglang:max_total_num_tokens{{model_name="m",tp_rank="{}"}} 454913.0\n'
+    load = parse_load(SGLANG + line.format(0) + line.format(1))
+    assert load is not None and load.kv_tokens == 454_913
+
+
 def test_an_older_vllm_names_its_cache_otherwise() -> None:
     load = parse_load(VLLM.replace("kv_cache_usage_perc", "gpu_cache_usage_perc"))
     assert load is not None and load.kv_usage == 0.75

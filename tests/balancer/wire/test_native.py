@@ -221,3 +221,12 @@ def test_a_line_of_no_known_protocol_is_told_which_there_are(line: bytes, hinted
     with pytest.raises(BadLine) as caught:
         parse_line(line)
     assert caught.value.message.endswith("; expected a JSON object, HTTP, CLIENT| or REGISTER|") is hinted
+
+
+def test_an_entry_can_be_called_wrong() -> None:
+    assert native.parse_line(native.wrong_line("5f0c")) == native.Wrong("5f0c")
+    assert native.parse_line(native.wrong_line("5f0c", "k")) == native.Wrong("5f0c", "k")
+    assert json.loads(native.wronged_line("5f0c", True)) == {"wrong": {"entry": "5f0c", "forgotten": True}}
+    for line in (b'{"wrong":7}', b'{"wrong":"5f0c","key":7}'):
+        with pytest.raises(native.BadLine, match="entry"):
+            native.parse_line(line)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.wire.openai import chunk_text, parse_chunk
-from balancer.wire.uniform import Frame, frame_of, run_of
+from balancer.wire.sse import event, event_data
+from balancer.wire.uniform import Frame, LoneTexts, frame_of, run_of
 
 
 def chat(text: object = "word ", **choice: Any) -> bytes:
@@ -74,3 +75,54 @@ def test_a_run_ends_where_something_else_changes() -> None:
     assert found is not None
     assert run_of(found, [chat("a"), chat("b"), chat("c", logprobs=None), chat("d")], 0) == ["a", "b"]
     assert run_of(found, [chat("a")], 1) == []
+
+
+def test_a_key_that_is_written_in_another_way_frames_nothing() -> None:
+    """The last of two equal keys counts, so that changing the first would change nothing."""
+    assert frame(b'{"choices":[{"delta":{"content":"a","c\\u006fntent":"a"}}]}') is None
+
+
+def lone(data: bytes) -> LoneTexts:
+    found = frame(data)
+    assert found is not None
+    return LoneTexts(found)
+
+
+@pytest.mark.parametrize("make", [chat, completion])
+@given(text=st.text(max_size=20))
+def test_a_text_that_comes_alone_is_given_as_the_engine_wrote_it(make: Any, text: str) -> None:
+    literal = lone(make()).literal(event(make(text)))
+    assert literal == (json.dumps(text).encode() if text else b"")
+
+
+@given(st.binary(max_size=30) | st.text(max_size=12).map(lambda text: json.dumps(text)[1:-1].encode()))
+def test_only_what_reading_it_would_give_as_well_is_given(inner: bytes) -> None:
+    """Whatever stands between the quotes: one line of JSON, or it is left to whoever reads it."""
+    found = frame(completion())
+    assert found is not None
+    events = event(found.before + b'"' + inner + b'"' + found.after)
+    literal = LoneTexts(found).literal(events)
+    if literal:
+        assert b"\n" not in literal
+        (data,) = event_data(events)
+        assert json.loads(literal) == chunk_text(parse_chunk(data).choices[0]) != ""
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        b"",
+        event(chat()) + event(chat()),
+        b": comment\n\n" + event(chat()),
+        b"data:" + chat() + b"\n\n",
+        event(chat(finish_reason="stop")),
+        event(b"[DONE]"),
+        event(chat())[:-1],
+        # Where begin and end of the frame overlap.
+        event(chat().replace(b'"word "', b'"')),
+        event(chat().replace(b'"word "', b"")),
+        event(chat().replace(b'"word "', b'\n"word "')),
+    ],
+)
+def test_anything_else_is_left_to_whoever_reads_it(events: bytes) -> None:
+    assert lone(chat()).literal(events) == b""

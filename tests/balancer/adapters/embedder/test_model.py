@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from balancer.adapters.embedder.model import TOKENS_KEPT_MAX, EmbedderUnavailable, EmbeddingModel, _fingerprint, locate
+from balancer.adapters.embedder.model import TOKENS_KEPT_MAX, EmbedderUnavailable, EmbeddingModel, locate
 
 
 def test_a_folder_is_loaded_from_there(tmp_path: Path) -> None:
@@ -42,14 +44,13 @@ def test_without_the_library_the_error_names_the_extra(monkeypatch: pytest.Monke
 
 @pytest.mark.torch
 def test_the_packaged_model_knows_a_paraphrase_from_another_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("torch")
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TOKENIZERS_PARALLELISM", "TRANSFORMERS_VERBOSITY"):
         monkeypatch.setenv(name, "1")  # so that what the model sets is undone after the test
     monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     model = EmbeddingModel(None)
     assert (model.dimension, model.tokens_max) == (384, 256)
-    assert model.id.startswith("all-MiniLM-L6-v2@")
-    assert model.id.endswith(_fingerprint(model._model))
+    assert model.id == "all-MiniLM-L6-v2@2add13960b57", "that of the model that the learned verdict knows"
     asked, said_otherwise, unrelated, long, empty = model.embed(
         ["How do I reset my password?", "How can I reset my password?", "Why is the sea salty?", "word " * 300, ""]
     )
@@ -78,3 +79,27 @@ def test_the_packaged_model_knows_a_paraphrase_from_another_question(monkeypatch
     assert vectors[0] is not None and vectors[0] @ asked == pytest.approx(1.0, abs=1e-4)
     assert vectors[1] is not None and vectors[2] is not None
     assert vectors[1] @ vectors[2] == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.torch
+def test_what_is_not_a_bert_is_computed_by_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("sentence_transformers")
+    source = locate(None)[1]
+    folder = shutil.copytree(source, tmp_path / "other", ignore=shutil.ignore_patterns("*.safetensors", "*.md"))
+    (folder / "model.safetensors").symlink_to(Path(source) / "model.safetensors")
+    pooling = folder / "1_Pooling" / "config.json"
+    modes = json.loads(pooling.read_bytes())
+    modes |= {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
+    pooling.write_text(json.dumps(modes))
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TOKENIZERS_PARALLELISM", "TRANSFORMERS_VERBOSITY"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    caplog.set_level("INFO")
+    model = EmbeddingModel(str(folder))
+    assert "sentence-transformers computes it" in caplog.text
+    assert model.id.startswith("other@") and not model.id.endswith("2add13960b57")
+    (vector,), (rows,) = model.read(["How do I reset my password?"])
+    assert vector is not None and vector.shape == (384,)
+    assert rows is not None and rows.shape == (7, 768)

@@ -1,0 +1,250 @@
+"""Near answers, checked in the background: a backend is asked as well, and the answers are compared.
+
+      .--------------------------------.
+      |                                v
+    WAITING -> ASKING -> WAITING -> JUDGING -> OVER        any -> OVER (given up: too old, preempted, failed)
+
+Which hits are checked is drawn by lot before anything is known of the other answer. They wait in a bounded line until a
+slot is idle, are started by the daemon's tick, and are given up at the moment somebody has to wait. Of what was
+withheld, or only decided in shadow mode, the backend's answer is there already: such a check begins with the judge.
+A hit on an equal question is the control: its answer is right by definition, so whatever the judge says against the
+backend's second answer to it is the judge's own error, or the model's mood, and enters the bound as that.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from balancer.cache.bound import Bound
+from balancer.cache.judge_error import RATE_MAX, JudgeError
+from balancer.cache.observations import EQUAL, WRONG
+from balancer.cache.store import Hit
+from balancer.exchange.aside import Aside, has_idle_slot
+from balancer.exchange.dispatcher import Dispatcher
+from balancer.exchange.journal import Answer
+from balancer.exchange.judging import Judge, Pair
+from balancer.request import Request
+
+WAITING_MAX: Final = 32
+WAITING_S: Final = 120.0
+RUNNING_MAX: Final = 2
+ASKING_S: Final = 120.0
+CONTROL_SHARE: Final = 0.25
+"""Of the share that is checked: how much of it goes to hits on equal questions."""
+CONTROL_WAITING_MAX: Final = 8
+"""While more wait there is no room for controls: hits on equal questions may be many more than near ones."""
+CONTROLS_MIN: Final = 50
+"""From so many on they take the place of what is only assumed."""
+CONTROLS_MAX: Final = 1000
+"""Beyond so many what they told is halved: models come and go."""
+
+
+class Lot(Protocol):
+    """Where chance comes from; `random.Random` is one."""
+
+    def random(self) -> float: ...
+
+
+class Kind(enum.StrEnum):
+    SERVED = "served"
+    WITHHELD = "withheld"
+    SHADOW = "shadow"
+    """It would have been served but for shadow mode."""
+    CONTROL = "control"
+
+
+class State(enum.Enum):
+    WAITING = "waiting"
+    ASKING = "asking"
+    JUDGING = "judging"
+    OVER = "over"
+
+
+class Check:
+    """One check under way."""
+
+    __slots__ = ("aside", "fresh", "hit", "kind", "model", "question", "request", "since", "state")
+
+    def __init__(self, kind: Kind, request: Request, model: str, question: str, hit: Hit, now: float) -> None:
+        self.kind = kind
+        self.request = request
+        self.model = model
+        self.question = question
+        self.hit = hit
+        self.since = now
+        self.fresh: str | None = None
+        """The backend's answer."""
+        self.state = State.WAITING
+        self.aside: Aside | None = None
+
+
+class Checks:
+    """See the module. ``share``: of the near hits, how many are checked; ``new_id`` makes ids of requests."""
+
+    def __init__(
+        self,
+        bound: Bound,
+        dispatcher: Dispatcher,
+        judge: Judge,
+        *,
+        share: float,
+        rng: Lot,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._bound = bound
+        self._dispatcher = dispatcher
+        self._judge = judge
+        self._share = share
+        self._rng = rng
+        self._new_id = new_id
+        self._waiting: deque[Check] = deque()
+        self._running: dict[Check, None] = {}
+        self._prior = bound.judge
+        self._controls: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        """What became of the checks that were drawn: done, undecided, failed, too_old, preempted, stopped; or
+        why they were not begun: no_room, not_comparable."""
+
+    # --- drawn by lot, on a request's way
+
+    def served(self, request: Request, model: str, question: str, hit: Hit) -> None:
+        """A near hit was served; to one who wanted a cached answer or none, no backend is asked on their account."""
+        if self._rng.random() < self._share and request.cache != "only":
+            self._wait(Check(Kind.SERVED, request, model, question, hit, self._dispatcher.clock.time()))
+
+    def equal(self, request: Request, model: str, question: str, hit: Hit) -> None:
+        """A hit on an equal question was served, to one whose kind may be near to others."""
+        drawn = self._rng.random() < self._share * CONTROL_SHARE
+        if drawn and len(self._waiting) < CONTROL_WAITING_MAX and request.cache != "only":
+            self._wait(Check(Kind.CONTROL, request, model, question, hit, self._dispatcher.clock.time()))
+
+    def withheld(
+        self, request: Request, model: str, question: str, hit: Hit, fresh: str, *, as_served: bool = False
+    ) -> None:
+        """A near hit was not served, and this is what the backend answered instead. ``as_served``: shadow mode."""
+        if self._judge.free or self._rng.random() < self._share:
+            kind = Kind.SHADOW if as_served else Kind.WITHHELD
+            check = Check(kind, request, model, question, hit, self._dispatcher.clock.time())
+            check.fresh = fresh
+            self._wait(check)
+
+    def _wait(self, check: Check) -> None:
+        if not self._judge.takes(check.hit.entry.text):
+            self.counts["not_comparable"] += 1
+        elif len(self._waiting) >= WAITING_MAX:
+            self.counts["no_room"] += 1
+        else:
+            self._waiting.append(check)
+
+    # --- in the background
+
+    def advance(self, now: float) -> None:
+        """Every tick: begin what can be begun, give up what is too old; all of it where the daemon ends."""
+        if self._dispatcher.stopping:
+            self._close()
+        for _ in range(len(self._waiting)):
+            if len(self._running) >= RUNNING_MAX:
+                break
+            check = self._waiting.popleft()
+            if now - check.since > WAITING_S:
+                self.counts["too_old"] += 1
+            elif check.fresh is None and self._may_ask(check):
+                self._ask(check)
+            elif check.fresh is not None and self._judge.ready():
+                self._judge_now(check)
+            else:
+                self._waiting.append(check)
+
+    def preempt(self) -> None:
+        """Somebody has to wait for a slot: give back those that checks have."""
+        for check in list(self._running):
+            if check.state in (State.ASKING, State.JUDGING):
+                self._give_up(check, "preempted")
+
+    def _close(self) -> None:
+        self._waiting.clear()
+        for check in list(self._running):
+            self._give_up(check, "stopped")
+
+    def _may_ask(self, check: Check) -> bool:
+        request = check.request
+        return has_idle_slot(self._dispatcher, check.model, request.endpoint, named=request.model is not None)
+
+    def _ask(self, check: Check) -> None:
+        """Ask a backend what the client had asked. The answer to a near question is kept, as any other."""
+        use = "bypass" if check.kind is Kind.CONTROL else "refresh"
+        request = check.request._replace(id=self._new_id(), cache=use, deadline_s=ASKING_S, resumable=False)
+        check.state = State.ASKING
+        self._running[check] = None
+        check.aside = Aside(lambda answer: self._answered(check, answer))
+        check.aside.begin(self._dispatcher, request)
+
+    def _answered(self, check: Check, answer: Answer | None) -> None:
+        check.aside = None
+        if answer is None:
+            self._give_up(check, "failed")
+            return
+        check.fresh = answer.text
+        if self._judge.ready():
+            self._judge_now(check)
+        else:  # its turn comes with a tick
+            del self._running[check]
+            check.state = State.WAITING
+            self._waiting.append(check)
+
+    def _judge_now(self, check: Check) -> None:
+        assert check.fresh is not None
+        check.state = State.JUDGING
+        self._running[check] = None
+        pair = Pair(check.request.tenant, check.question, check.hit.entry.text, check.fresh)
+        aside = self._judge.judge(self._new_id(), pair, lambda found: self._judged(check, found))
+        if check.state is State.JUDGING:
+            check.aside = aside
+
+    def _judged(self, check: Check, found: int | None) -> None:
+        self._over(check)
+        if found is None:
+            self.counts["undecided"] += 1
+            return
+        self.counts["done"] += 1
+        if check.kind is Kind.CONTROL:
+            self._controlled(found)
+            return
+        served, now = check.kind is not Kind.WITHHELD, self._dispatcher.clock.time()
+        self._bound.observe(check.hit.entry, check.hit.probability, found, now, served=served)
+
+    def _controlled(self, found: int) -> None:
+        """Two answers to one question: what is said against them is an error."""
+        self._controls["equal" if found == EQUAL else "wrong" if found == WRONG else "right"] += 1
+        if self._controls.total() > CONTROLS_MAX:
+            self._controls = Counter({said: count // 2 for said, count in self._controls.items()})
+        prior, judged = self._prior, self._controls["right"] + self._controls["wrong"]
+        if prior.labels or judged >= CONTROLS_MIN:
+            labels = prior.labels + judged
+            false_no = (prior.false_no * prior.labels + self._controls["wrong"]) / labels
+            self._bound.rejudge(JudgeError(prior.false_yes, min(false_no, RATE_MAX), labels))
+
+    def _give_up(self, check: Check, why: str) -> None:
+        aside, check.aside = check.aside, None
+        self._over(check)
+        self.counts[why] += 1
+        if aside is not None:
+            aside.cancel()
+
+    def _over(self, check: Check) -> None:
+        check.state = State.OVER
+        self._running.pop(check, None)
+
+    def stats(self) -> dict[str, Any]:
+        """For the status page."""
+        return {
+            "judge": self._judge.name,
+            "share": self._share,
+            "waiting": len(self._waiting),
+            "running": len(self._running),
+            "controls": dict(self._controls),
+            "counts": dict(self.counts),
+        }

@@ -1,0 +1,184 @@
+"""One answer for all who asked the same while it was being made: the sink of an exchange that is shared.
+
+It is read at full speed: who reads slower than it comes has what he has not read yet kept for him, up to a bound, and
+is cut alone when that is reached.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from balancer import errors
+from balancer.errors import Failure
+from balancer.exchange.ports import Opening, Outcome, Sink
+from balancer.wire.continuation import Begun
+from balancer.wire.limits import UNSENT_MAX_BYTES
+from balancer.wire.openai import text_event
+
+JOINED = "joined"
+"""What the cache did for who shares an answer that another asked for."""
+
+
+class Passenger(Protocol):
+    """The exchange of one who shares the answer."""
+
+    @property
+    def ends_at(self) -> float:
+        """When it must be over."""
+
+    def began(self) -> None:
+        """It begins."""
+
+    def arrived(self, outcome: Outcome) -> None:
+        """It was complete."""
+
+    def fail(self, failure: Failure) -> None: ...
+
+
+class Seat:
+    """One client's part in a flight. To who follows it is the `balancer.exchange.ports.Call` under way."""
+
+    __slots__ = ("_flight", "_held", "_held_bytes", "passenger", "paused", "sink")
+
+    def __init__(self, flight: Flight, sink: Sink, passenger: Passenger | None) -> None:
+        """``passenger`` ``None``: the one whose request it is."""
+        self._flight = flight
+        self._held: list[bytes] = []
+        """Events that came while its client did not read."""
+        self._held_bytes = 0
+        self.sink = sink
+        self.passenger = passenger
+        self.paused = False
+
+    def opened(self, opening: Opening) -> None:
+        if self.passenger is None:
+            self.sink.opened(opening)
+        else:
+            self.passenger.began()
+            self.sink.opened(opening._replace(cache=JOINED, attempts=0))
+
+    def resumed(self, opening: Opening) -> None:
+        self.sink.resumed(opening if self.passenger is None else opening._replace(cache=JOINED, attempts=0))
+
+    def events(self, events: bytes) -> None:
+        if not self.paused:
+            self.sink.events(events)
+            return
+        self._held.append(events)
+        self._held_bytes += len(events)
+
+    @property
+    def too_slow(self) -> bool:
+        return self._held_bytes > UNSENT_MAX_BYTES
+
+    def flush(self) -> None:
+        """Tell what is held."""
+        if self._held:
+            held, self._held, self._held_bytes = b"".join(self._held), [], 0
+            self.sink.events(held)
+
+    # --- Call
+
+    def cancel(self) -> None:
+        self._flight.leave(self)
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+        self.flush()
+
+
+class Leader(Protocol):
+    """The exchange that is shared."""
+
+    def cut(self, failure: Failure) -> None:
+        """Its own client reads too slowly."""
+
+    def abandoned(self) -> None:
+        """Nobody listens any more."""
+
+
+class Flight:
+    """All who share an exchange; its sink from the moment when the second one came."""
+
+    def __init__(self, leader: Leader, sink: Sink) -> None:
+        self._leader = leader
+        self._over = False
+        self.first: Seat | None = Seat(self, sink, None)
+        """Of the one whose request it is; ``None``: he has left, and the others go on."""
+        self.others: list[Seat] = []
+
+    def board(self, passenger: Passenger, sink: Sink, opening: Opening | None, begun: Begun | None, chat: bool) -> Seat:
+        """Take one more in: told who answers, if that is known, and all that was told so far."""
+        seat = Seat(self, sink, passenger)
+        if opening is not None:
+            seat.opened(opening)
+        if begun is not None and begun.text:
+            endpoint = "chat" if chat else "completions"
+            seat.events(text_event(endpoint, begun.id, begun.model, begun.created, begun.text))
+        self.others.append(seat)
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        """Its client has left, or cannot wait any longer."""
+        if seat is self.first:
+            self.first = None
+        elif seat in self.others:
+            self.others.remove(seat)
+        if not self._over and self.first is None and not self.others:
+            self._leader.abandoned()
+
+    @property
+    def ends_at(self) -> float:
+        """When the last of the others must have its answer."""
+        return max(seat.passenger.ends_at for seat in self.others if seat.passenger is not None)
+
+    def _seats(self) -> list[Seat]:
+        return [self.first, *self.others] if self.first is not None else [*self.others]
+
+    # --- Sink
+
+    def opened(self, opening: Opening) -> None:
+        for seat in self._seats():
+            seat.opened(opening)
+
+    def resumed(self, opening: Opening) -> None:
+        for seat in self._seats():
+            seat.resumed(opening)
+
+    def queued(self, position: int) -> None:
+        for seat in self._seats():
+            seat.sink.queued(position)
+
+    def events(self, events: bytes) -> None:
+        for seat in self._seats():
+            seat.events(events)
+            if seat.too_slow:
+                self._cut(seat)
+
+    def _cut(self, seat: Seat) -> None:
+        (seat.passenger.fail if seat.passenger is not None else self._leader.cut)(errors.client_too_slow())
+
+    def whole(self, body: bytes) -> None:
+        for seat in self._seats():
+            seat.sink.whole(body)
+
+    def done(self, outcome: Outcome) -> None:
+        self._over = True
+        for seat in self._seats():
+            seat.flush()
+            if seat.passenger is None:
+                seat.sink.done(outcome)
+            else:
+                seat.passenger.arrived(outcome)
+
+    def failed(self, failure: Failure) -> None:
+        self._over = True
+        for seat in self._seats():
+            seat.flush()
+            if seat.passenger is None:
+                seat.sink.failed(failure)
+            else:
+                seat.passenger.fail(failure)

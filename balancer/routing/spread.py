@@ -1,0 +1,64 @@
+"""How much of the requests each backend was given lately, for its speed: so that conversations are dealt out evenly.
+
+A conversation comes back to where it began, so what a backend will have to do was decided when they began, long before
+it shows as work. Counts fade over `REMEMBERED_S`. They are kept as sums that grow by more and more, instead of being
+faded each time: only their proportions are ever used.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+
+import numpy as np
+import numpy.typing as npt
+
+from balancer.routing.policy import Candidates
+
+REMEMBERED_S = 60.0
+CALM = 16.0
+"""So many requests more count as given to everybody: where few come, proportions tell nothing of load."""
+_EPOCH_S = 20 * REMEMBERED_S
+
+
+class Spread:
+    """By the ledger's indexes."""
+
+    def __init__(self, size: int) -> None:
+        self.given: list[float] = [0.0] * size
+        self._given = array("d", bytes(8 * size))
+        self.given_np: npt.NDArray[np.float64] = np.frombuffer(self._given, dtype=np.float64)
+        self._since = 0.0
+
+    def unit(self, now: float) -> float:
+        """What one request that is given now counts."""
+        elapsed_s = now - self._since
+        if elapsed_s > _EPOCH_S:
+            faded = math.exp(-elapsed_s / REMEMBERED_S)
+            for index, given in enumerate(self.given):
+                self._put(index, given * faded)
+            self._since = now
+            return 1.0
+        return math.exp(elapsed_s / REMEMBERED_S)
+
+    def gave(self, index: int, s_per_token: float, now: float) -> None:
+        """A request goes there; on a slow backend it counts for more."""
+        counts = s_per_token * self.unit(now)
+        self._put(index, self.given[index] + counts)
+
+    def forget(self, index: int, peers: list[int]) -> None:
+        """A new process is there: it was given as much as the others, so that it isn't given everything now."""
+        self._put(index, sum(self.given[peer] for peer in peers) / len(peers) if peers else 0.0)
+
+    def per_share(self, candidates: Candidates, s_per_token: float, now: float) -> float:
+        """What `given` is to be multiplied with, so that 1 is the fair share of these candidates."""
+        calm = CALM * s_per_token * self.unit(now)
+        if isinstance(candidates, list):
+            given = self.given
+            total = sum([given[index] for index in candidates])
+        else:
+            total = float(self.given_np[candidates].sum())
+        return 1.0 / (total / len(candidates) + calm)
+
+    def _put(self, index: int, given: float) -> None:
+        self.given[index] = self._given[index] = given
