@@ -57,7 +57,7 @@ class Done:
 
     @property
     def from_cache(self) -> bool:
-        return self.cache in ("exact", "semantic")
+        return self.cache in ("exact", "semantic", "joined")
 
     def tokens(self, name: str) -> int | None:
         """One count of ``usage``, such as ``completion_tokens``; ``None`` where the backend gave none."""

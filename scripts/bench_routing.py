@@ -87,9 +87,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--slower", type=float, default=1.0, help="real seconds for each of the model's: for a slow machine"
     )
-    parser.add_argument(
-        "--policy", choices=sorted(POLICIES), default="prefix-affinity", help="ours; default %(default)s"
-    )
+    parser.add_argument("--policy", choices=sorted(POLICIES), default="adaptive", help="ours; default %(default)s")
     parser.add_argument("--only", action="append", choices=NAMES, help="only this one; may be given several times")
     parser.add_argument(
         "--router-python", metavar="PATH", help=f"where sglang-router is installed; default ${ROUTER_PYTHON}"

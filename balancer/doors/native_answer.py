@@ -13,7 +13,7 @@ from balancer.wire import native
 from balancer.wire.native import Done, RequestId
 from balancer.wire.openai import Chunk, Usage, chunk_text, is_plain, parse_chunk
 from balancer.wire.sse import event_data
-from balancer.wire.uniform import Frame, LoneTexts, frame_of, run_of
+from balancer.wire.uniform import Frame, LoneTexts, frame_of, lone_texts, run_of
 
 _TRIES: Final = 4
 """To find out what an answer's chunks have in common; another backend that goes on with it may take one, too."""
@@ -106,7 +106,7 @@ class NativeAnswer:
         """See whether further chunks may be like this one; of an answer whose chunks never are, not for ever."""
         self._tries -= 1
         self._frame = frame = frame_of(data, chunk)
-        self._lone = LoneTexts(frame) if frame is not None else None
+        self._lone = lone_texts(data, chunk)
         return frame
 
     def done(self, outcome: Outcome) -> None:

@@ -106,14 +106,15 @@ class Hedged(Detour):
 
     def _take_over(self, rival: Rival) -> None:
         """The second is the one that is asked now."""
-        lease = rival.lease
+        lease, call = rival.lease, rival.call
         rival.won = True
-        self._lease, self._call, self._rival = lease, rival.call, None
+        rival.call = self._rival = None
+        self._lease, self._call = lease, call
         self.backend = lease.spec.name
         self._course.model = lease.spec.serves(self.model)
         self.times.asked(rival.asked_at)
-        if self._paused and rival.call is not None:
-            rival.call.pause()
+        if self._paused and call is not None:
+            call.pause()
 
     # --- when one of them fails
 
@@ -130,7 +131,7 @@ class Hedged(Detour):
 
     def rival_failed(self, rival: Rival, failure: Failure) -> None:
         """The first goes on alone."""
-        self._rival = None
+        rival.call = self._rival = None
         self._failed(rival.lease, failure)
         self._hub.let_go(rival.lease)
 
@@ -157,6 +158,7 @@ class Hedged(Detour):
         if rival is not None:
             if rival.call is not None:
                 rival.call.cancel()
+                rival.call = None
             self._hub.let_go(rival.lease)
 
     def _let_go(self) -> None:
@@ -174,6 +176,7 @@ class Rival:
         self.lease = lease
         self.asked_at = now
         self.call: Call | None = None
+        """While it is a rival: it holds this in turn, a cycle that would be left to the garbage collector."""
         self.won = False
 
     def on_events(self, events: bytes) -> None:

@@ -18,6 +18,8 @@ from balancer.wire.openai import Chunk, chunk_text, is_plain
 _CONTENT: Final = b'"content":'
 _PLAIN_TEXT: Final = b'"text":'
 _STRING: Final = re.compile(rb'\s?("(?:[^"\\]|\\.)*")')
+_IDS: Final = re.compile(rb"\d+(?:, ?\d+)*")
+_TOKEN_IDS: Final = re.compile(rb'"token_ids": ?\[(\d+(?:, ?\d+)*)\]')
 _texts = msgspec.json.Decoder(list[str])
 _text = msgspec.json.Decoder(str).decode
 
@@ -31,10 +33,15 @@ class Frame(NamedTuple):
 
 def frame_of(data: bytes, chunk: Chunk) -> Frame | None:
     """The frame of a chunk that says nothing but a text, ``chunk`` being what was read of it; else ``None``."""
+    return _frame(data, chunk) if not (chunk.choices and chunk.choices[0].token_ids) else None
+
+
+def _frame(data: bytes, chunk: Chunk) -> Frame | None:
+    """The same of one that may say the text's token ids as well."""
     if len(chunk.choices) != 1 or chunk.usage is not None or not is_plain(chunk):
         return None
     choice = chunk.choices[0]
-    if choice.finish_reason or choice.token_ids or choice.prompt_token_ids or chunk.prompt_token_ids:
+    if choice.finish_reason or choice.prompt_token_ids or chunk.prompt_token_ids:
         return None
     key = _CONTENT if choice.delta is not None else _PLAIN_TEXT
     if data.count(_CONTENT) + data.count(_PLAIN_TEXT) != 1 or (begin := data.find(key)) < 0:
@@ -70,21 +77,40 @@ def run_of(frame: Frame, parts: Sequence[bytes], start: int) -> list[str]:
 
 class LoneTexts:
     """Reads events that hold one chunk of such an answer and nothing else, as tokens come that come singly: what the
-    engine wrote for the text is checked, and can go on as it is."""
+    engine wrote for the text is checked, and can go on as it is. The token ids may differ, too."""
 
-    __slots__ = ("_begin", "_end")
+    __slots__ = ("_begin", "_end", "_middle")
 
-    def __init__(self, frame: Frame) -> None:
-        self._begin = b"data: " + frame.before + b'"'
-        self._end = b'"' + frame.after + b"\n\n"
+    def __init__(self, before: bytes, middle: bytes, after: bytes) -> None:
+        """``middle``: from the text's closing quote to the first token id; empty where there are none."""
+        self._begin = b"data: " + before + b'"'
+        self._middle = middle
+        self._end = after + b"\n\n"
 
     def literal(self, events: bytes) -> bytes:
         """The text as JSON, quotes included; empty if there is no text, or these are other events."""
         begin, end = self._begin, self._end
         if not (events.startswith(begin) and events.endswith(end)):
             return b""
-        literal = events[len(begin) - 1 : 1 - len(end)]
+        literal = events[len(begin) - 1 : -len(end)]
+        if self._middle:
+            literal, _, ids = literal.rpartition(self._middle)
+            if not (ids.isdigit() or _IDS.fullmatch(ids)):
+                return b""
         try:
-            return literal if _text(literal) else b""
+            return literal if literal[-1:] == b'"' and _text(literal) else b""
         except ValueError:
             return b""
+
+
+def lone_texts(data: bytes, chunk: Chunk) -> LoneTexts | None:
+    """What reads further chunks like this one, ``chunk`` being what was read of it; ``None`` if it says more than a
+    text and its token ids."""
+    frame = _frame(data, chunk)
+    if frame is None or not chunk.choices[0].token_ids:
+        return LoneTexts(frame.before, b"", frame.after) if frame is not None else None
+    before, after = frame
+    found = _TOKEN_IDS.search(after)
+    if found is None or data.count(b'"token_ids":') != 1:
+        return None
+    return LoneTexts(before, after[: found.start(1)], after[found.end(1) :])

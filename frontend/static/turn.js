@@ -143,7 +143,7 @@ function quietLine(fields, resumed) {
     chip.title = CACHE[fields.cache] ?? "";
     line.append(chip);
   }
-  const cached = fields.cache === "exact" || fields.cache === "semantic";
+  const cached = ["exact", "semantic", "joined"].includes(fields.cache);
   if (fields.tokens_per_s && !cached) line.append(element("span", "", `${Math.round(fields.tokens_per_s)} tokens/s`));
   if (fields.ttft_s != null) line.append(element("span", "", `first word after ${time(fields.ttft_s)}`));
   if (resumed) line.append(element("span", "", "taken over by another backend"));
@@ -156,6 +156,7 @@ const CACHE = {
   miss: "Not in the cache: a backend made this answer",
   exact: "The same question was answered before",
   semantic: "A question that means the same was answered before",
+  joined: "Somebody was being told this answer already",
 };
 
 function time(seconds) {

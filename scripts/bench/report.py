@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from scripts.bench.accounting import machine
+from scripts.bench.targets import router_version
 
 FILE = Path("docs/benchmarks.md")
 _BEGIN, _END = "<!-- scripts/bench_proxy --write replaces this -->", "<!-- to here -->"
@@ -66,7 +67,8 @@ def _cell(figures: Mapping[str, float], key: str, how: str) -> str:
 def section(tables: Sequence[str], skipped: Sequence[str], load: float) -> str:
     """The tables with all that is needed to judge them."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("uvloop", "httptools", "msgspec"))
-    others = ", ".join(filter(None, (_said("haproxy", "-v"), _said("nginx", "-v"))))
+    routers = map(router_version, ("sglang-router", "vllm-router"))
+    others = ", ".join(filter(None, (_said("haproxy", "-v"), _said("nginx", "-v"), *routers)))
     facts = [
         f"{time.strftime('%d %B %Y, %H:%M', time.gmtime())} UTC, `{' '.join(['scripts/bench_proxy', *sys.argv[1:]])}`",
         f"{machine()}; load average {load:.1f} before the run",

@@ -132,9 +132,9 @@ class Workload(NamedTuple):
 
 
 WORKLOADS = {
-    "shared": Workload("150 prefixes of 6,000 tokens", shared(TENANTS, 0.0), (40.0,), 60.0, 0.5),
+    "shared": Workload("150 prefixes of 6,000 tokens", shared(TENANTS, 0.0), (90.0,), 60.0, 0.5),
     "shared-many": Workload(
-        "800 prefixes of 6,000 tokens, by Zipf's law", shared(MANY_TENANTS, ZIPF), (40.0,), 90.0, 0.5
+        "800 prefixes of 6,000 tokens, by Zipf's law", shared(MANY_TENANTS, ZIPF), (30.0,), 90.0, 0.5
     ),
-    "chats": Workload("growing chats", chats, (25.0, 15.0), 90.0, 0.4),
+    "chats": Workload("growing chats", chats, (25.0, 15.0), 60.0, 0.4),
 }

@@ -171,10 +171,14 @@ def test_backends_are_a_table_with_aligned_columns() -> None:
         "misses": 1,
         "skips": {"bypass": 2, "temperature": 1},
         "evictions": 4,
+        "saved": {"tokens": 50, "seconds": 2.4},
     }
     lines = status_text(a_status(backends=[backend, longer], cache=cache, uptime_s=42.0)).splitlines()
     assert any("up 42 s" in line for line in lines)
-    assert "1 of 10 entries, 2.5 MB; hits 3 exact and 2 semantic, 1 misses, 3 skipped, 4 evicted" in "\n".join(lines)
+    assert (
+        "1 of 10 entries, 2.5 MB; hits 3 exact and 2 semantic, 1 misses, 3 skipped, 4 evicted; saved 50 tokens, 2 s"
+        in "\n".join(lines)
+    )
     head, first, second = lines[-3:]
     assert head.index("STATE") == first.index("alive") == second.index("alive")
     assert "1/4" in first and "0.3 s ago" in first and first.endswith("m, n")

@@ -107,6 +107,8 @@ def test_the_cache_is_told_if_there_is_one() -> None:
     assert board.value("cache_requests_total", result="exact") == 1
     assert board.value("cache_requests_total", result="miss") == 1
     assert board.value("cache_entries") == 1
+    saved = [board.value(f"cache_{name}_total") for name in ("saved_tokens", "saved_seconds", "reported_wrong")]
+    assert saved[1:] == [0, 0] and saved[0] is not None
     assert (board.value("cache_bytes") or 0) > 0
     assert not [name for name, _ in Board(cache=False).scrape() if "_cache_" in name]
 

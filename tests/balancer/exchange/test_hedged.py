@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -260,3 +261,20 @@ def test_times_are_learned_also_of_those_nobody_waited_for() -> None:
         hall.upstream.running[-1].answer("x")
     late_s = first_tokens.late_after_s("m")
     assert late_s is not None and late_s >= 3.0, "a budget that refuses most leaves the slow ones to be waited for"
+
+
+@pytest.mark.parametrize("winner", [0, 1])
+def test_nothing_is_left_to_the_garbage_collector(winner: int) -> None:
+    hall = hall_of()
+    gc.collect()
+    gc.disable()
+    try:
+        late(hall)
+        call = both(hall)[winner]
+        hall.calls.clear()
+        call.answer("x")
+        del call
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+    check_settled(hall)

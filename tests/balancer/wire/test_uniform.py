@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event, event_data
-from balancer.wire.uniform import Frame, LoneTexts, frame_of, run_of
+from balancer.wire.uniform import Frame, LoneTexts, frame_of, lone_texts, run_of
 
 
 def chat(text: object = "word ", **choice: Any) -> bytes:
@@ -83,9 +83,9 @@ def test_a_key_that_is_written_in_another_way_frames_nothing() -> None:
 
 
 def lone(data: bytes) -> LoneTexts:
-    found = frame(data)
+    found = lone_texts(data, parse_chunk(data))
     assert found is not None
-    return LoneTexts(found)
+    return found
 
 
 @pytest.mark.parametrize("make", [chat, completion])
@@ -101,7 +101,7 @@ def test_only_what_reading_it_would_give_as_well_is_given(inner: bytes) -> None:
     found = frame(completion())
     assert found is not None
     events = event(found.before + b'"' + inner + b'"' + found.after)
-    literal = LoneTexts(found).literal(events)
+    literal = lone(completion()).literal(events)
     if literal:
         assert b"\n" not in literal
         (data,) = event_data(events)
@@ -126,3 +126,50 @@ def test_only_what_reading_it_would_give_as_well_is_given(inner: bytes) -> None:
 )
 def test_anything_else_is_left_to_whoever_reads_it(events: bytes) -> None:
     assert lone(chat()).literal(events) == b""
+
+
+def with_ids(text: str, *ids: object) -> bytes:
+    return chat(text, token_ids=list(ids))
+
+
+@given(text=st.text(min_size=1, max_size=20), ids=st.lists(st.integers(0, 1 << 40), min_size=1, max_size=4))
+def test_token_ids_may_differ_too(text: str, ids: list[int]) -> None:
+    known = lone(with_ids("word ", 5))
+    assert known.literal(event(with_ids(text, *ids))) == json.dumps(text).encode()
+    assert known.literal(event(with_ids(text, *ids).replace(b", ", b","))) in (b"", json.dumps(text).encode())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        chat("word "),
+        with_ids("word "),
+        with_ids("", 5),
+        with_ids("word ", None),
+        with_ids("word ", "5"),
+        with_ids("word ", 5.5),
+        with_ids("word ", 5).replace(b"[5]", b'[5],"finish_reason":[5]'),
+        chat("word ", token_ids=[5], logprobs={"content": []}),
+    ],
+)
+def test_other_ids_than_ids_are_left_to_whoever_reads_it(data: bytes) -> None:
+    assert lone(with_ids("word ", 5)).literal(event(data)) == b""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        chat("a", token_ids=[1], token_ids_too=[1]),
+        chat("a", token_ids=[1], x={"token_ids": [2]}),
+        chat("a", token_ids=[1], prompt_token_ids=[2]),
+        chat("a", token_ids=[1], finish_reason="stop"),
+    ],
+)
+def test_ids_that_stand_in_one_place_only(data: bytes) -> None:
+    found = lone_texts(data, parse_chunk(data))
+    assert (found is not None) == (b"too" in data)
+
+
+def test_ids_before_the_text_are_left_to_whoever_reads_it() -> None:
+    data = b'{"choices":[{"index":0,"token_ids":[5],"text":"a"}]}'
+    assert lone_texts(data, parse_chunk(data)) is None
