@@ -95,7 +95,7 @@ def _judged(a: str, b: str, pair: Pair, verdict: LearnedVerdict | None, threshol
         return judge(a, b, pair.cosine, threshold)
     if pair.readings is None:
         return Verdict(False, "unread")
-    found = verdict.judge(*pair.readings, pair.cosine)
+    found = verdict.judge(*pair.readings, pair.cosine, rank=True)
     return found if pair.cosine >= LEAST_SIMILARITY else found._replace(serve=False, reason="similarity")
 
 

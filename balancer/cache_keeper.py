@@ -12,17 +12,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from balancer.cache.changes import Came, Change
-from balancer.cache.keys import CacheKeys
 from balancer.cache.store import CacheStore
+from balancer.cache.unembedded import Waiting
 from balancer.cache_file import Batch, CacheFile
-from balancer.cache_rows import KeptEntry
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.ports import Clock
 
 SAVE_EVERY_S: Final = 1.0
 RETRY_S: Final = 30.0
-EMBEDDED_A_TICK: Final = 16
-"""Questions of an earlier run handed to the embedder: a few dozen a second, behind all lookups."""
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +42,6 @@ class CacheKeeper:
         self._clock = clock
         self._unix_time = unix_time
         self._embedder_id = embedder_id
-        self._unembedded: list[KeptEntry] = []
         self._next_at = 0.0
         self._whole = False
         self._dead: list[bytes] = []
@@ -61,15 +57,15 @@ class CacheKeeper:
         self._lane.epochs.restore(kept.epochs)
         self._store.denials.restore(kept.denied)
         restored = [each for each in kept.entries if self._store.restore(each.entry, now)]
-        self._unembedded = [each for each in restored if each.scope is not None]
-        self._dead = kept.lost + [each.entry.key for each in kept.entries if each.entry.key not in self._store]
+        for entry, scope, embedder in restored:
+            if scope is not None and embedder is not None:
+                self._lane.unembedded.add(Waiting(entry.key, scope, embedder))
+        self._dead = kept.lost + [each.entry.key for each in kept.entries if self._store.entry(each.entry.key) is None]
         log.info("%d cached answers of an earlier run, from %s", len(self._store), self._file.path)
         return len(self._store)
 
     def advance(self, now: float) -> None:
         """Every tick."""
-        if self._unembedded:
-            self._embed()
         if now >= self._next_at and self._file.idle:
             self._next_at = now + SAVE_EVERY_S
             if self._file.trouble is not None and not self._whole:
@@ -89,7 +85,7 @@ class CacheKeeper:
             "path": str(self._file.path),
             "restored": self._restored,
             "written": self._file.written,
-            "unembedded": len(self._unembedded),
+            "unembedded": len(self._lane.unembedded),
             "trouble": self._file.trouble,
         }
 
@@ -107,19 +103,8 @@ class CacheKeeper:
             self._file.save(Batch(came, gone, whole, denied, told, self._embedder_id(), offset_s))
 
     def _all(self) -> list[Came]:
-        waiting = {each.entry.key: each.scope for each in self._unembedded}
+        waiting = self._lane.unembedded.scopes()
         return [Came(entry, scope or waiting.get(entry.key)) for entry, scope in self._store.entries()]
-
-    def _embed(self) -> None:
-        embedder = self._embedder_id()
-        if embedder is None:
-            return
-        for _ in range(min(EMBEDDED_A_TICK, len(self._unembedded))):
-            entry, scope, of = self._unembedded[-1]
-            keys = CacheKeys(entry.tenant, entry.model, entry.key, scope, entry.question, None, None, None)
-            if of == embedder and entry.key in self._store and not self._lane.attach(keys):
-                return  # not ready, or no room: later
-            self._unembedded.pop()
 
 
 def _last(changes: list[Change]) -> tuple[list[Came], list[bytes]]:

@@ -21,7 +21,9 @@ def learn_from_traffic(config: Config, dispatcher: Dispatcher, rng: Lot, new_id:
     bound = Bound(config.cache_wrong_share, _error_of(config))
     trials = Trials(bound, dispatcher.clock, shadow=config.cache_shadow)
     judge: Judge = WordsJudge() if config.cache_judge is None else ModelJudge(dispatcher, config.cache_judge)
-    checks = Checks(bound, dispatcher, judge, share=config.cache_check_share, rng=rng, new_id=new_id)
+    checks = Checks(
+        bound, dispatcher, judge, share=config.cache_check_share, rng=rng, new_id=lambda: f"check-{new_id()}"
+    )
     trials.checks = checks
     lane.trials = trials
     lane.on_wrong = bound.reported

@@ -11,8 +11,8 @@ import click
 
 from balancer.admin_client import CHANGE_TIMEOUT_S, admin_option, ask, ask_with
 
-BATCH_BYTES: Final = 1 << 20
-"""Of lines sent at once."""
+BATCH_BYTES: Final = 64 << 10
+"""Of lines sent at once: the balancer stores a few hundred answers before it turns to its clients again."""
 _SHOWN_ERRORS: Final = 10
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")

@@ -18,6 +18,7 @@ from balancer.cache.store import CacheLimits, CacheStore
 from balancer.cache_file import CacheFile, FileBusy
 from balancer.cache_keeper import CacheKeeper
 from balancer.config import Config
+from balancer.errors import ConfigError
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.ports import Clock, Embedder
 
@@ -32,7 +33,7 @@ def cache_lane(
 ) -> CacheLane | None:
     """The cache; ``None`` where it is turned off. Without an embedder it has its exact tier alone.
 
-    Raises `OSError` where its file can't be. One that another process uses is left to that.
+    Raises `ConfigError` where its file can't be. One that another process uses is left to that.
     """
     if not config.cache:
         return None
@@ -55,6 +56,8 @@ def cache_lane(
         except FileBusy as error:  # perhaps of a predecessor that still drains
             log.warning("%s: the cache begins empty, and its entries will not be kept", error)
             return lane
+        except OSError as error:
+            raise ConfigError(f"cache-file: {config.cache_file}: {error.strerror or error}") from None
         known = (lambda: embedder.id) if embedder is not None else lambda: None
         lane.keeper = CacheKeeper(store, lane, file, clock, unix_time, known)
     return lane

@@ -16,6 +16,7 @@ from types import FrameType
 
 import uvloop
 
+from balancer.compiled import check_sources
 from scripts.bench.inside import Inside
 from scripts.bench.load import HttpClient, NativeClient, Shape, Tally
 from scripts.bench.mock_engine import ANSWER, END, HEAD, TOKEN_EVENT
@@ -31,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", action="store_true", help="where whole answers' time goes, by function")
     options = parser.parse_args()
+    check_sources()
     gc.freeze()
     uvloop.run(profile() if options.profile else measure())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from balancer.errors import ConfigError
 from balancer.exchange.dispatcher import Dispatcher
@@ -205,6 +205,8 @@ class Collector:
             yield _counter("cache_saved_" + unit, f"{unit.title()} of backends that hits saved.", (), [((), n)])
         yield _gauge("cache_entries", "Answers in the cache.", (), [((), stats["entries"])])
         yield _gauge("cache_bytes", "Their size.", (), [((), stats["bytes"])])
+        if stats["bound"] is not None:
+            yield from _bound(stats["bound"])
 
     def _process(self) -> Iterator[Metric]:
         sources = self._from
@@ -219,6 +221,17 @@ class Collector:
 
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
+
+
+def _bound(stats: Mapping[str, Any]) -> Iterator[Metric]:
+    """What is known of the answers that near questions got."""
+    low, high = stats["interval"]
+    shares = {"low": low, "estimate": stats["wrong_share"], "high": high}
+    known = [((name,), share) for name, share in shares.items() if share is not None]
+    yield _gauge("cache_wrong_share", "Of near answers served, with a 95 % interval.", ("bound",), known)
+    checks = stats["checks"]["served"].items()
+    yield _counter("cache_checks", "Near answers served and checked.", ("found",), [((name,), n) for name, n in checks])
+    yield _counter("cache_withheld", "Near answers that the bound held back.", (), [((), stats["withheld"])])
 
 
 def _counter(name: str, help_text: str, labels: tuple[str, ...], samples: Samples) -> Metric:

@@ -15,8 +15,15 @@
 ``antonyms``  English words of opposite meaning
 ``words``     English words for numbers, units and negations
 ``counters``  what the cache did, for the status page
-``lru``       entries within bounds, and word of each that leaves
-``expiry``    which entries' time has come
+``limits``    the bounds of a store
+``lru``       entries within them, and who leaves for whom
+``expiry``    when to look for entries whose time has come
+``timely``    questions whose answers hold for a shorter time
+``question``  the question of a request as people see it
+``epochs``    forgetting all entries at once
+``denials``   which entries may not answer which requests again
+``changes``   what came and left, for whoever keeps entries elsewhere
+``unembedded``  entries whose question has yet to be embedded
 ``store``     all of it together: exact and near lookup, LRU, bytes, expiry, purge
 
 It is given vectors and never sees a model.

@@ -19,7 +19,7 @@ ASKED_MAX: Final = 8
 
 
 class Denials:
-    """Pairs of exact keys: of a request and of an entry. 2 to 4 MB at most."""
+    """Pairs of exact keys: of a request and of an entry. 9 MB at most."""
 
     def __init__(self, pairs_max: int = PAIRS_MAX, entries_max: int = ENTRIES_MAX) -> None:
         self._denied: LRUCache[bytes, None] = LRUCache(pairs_max)

@@ -117,7 +117,12 @@ def _gathered(compared: Floats) -> tuple[Floats, Floats]:
 
 def _product(rows: Floats, matrix: Floats) -> Floats:
     """``rows @ matrix``, on one thread. For a lone row take `numpy.vecdot`: its threshold is far lower."""
-    step = max(1, _MULTIPLICATIONS_MAX // matrix.size)
-    if len(rows) <= step:
+    inner = len(matrix)
+    # Pieces of the inner dimension: in pieces of rows the library would lay out the whole matrix for each.
+    step = max(1, _MULTIPLICATIONS_MAX // (len(rows) * matrix.shape[1]))
+    if inner <= step:
         return rows @ matrix
-    return np.concatenate([rows[at : at + step] @ matrix for at in range(0, len(rows), step)])
+    product: Floats = rows[:, :step] @ matrix[:step]
+    for at in range(step, inner, step):
+        product += rows[:, at : at + step] @ matrix[at : at + step]
+    return product

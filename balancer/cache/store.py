@@ -53,8 +53,9 @@ class CacheStore:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, key: bytes) -> bool:
-        return self._entries.get(key) is not None
+    def entry(self, key: bytes) -> Entry | None:
+        """The entry with this key, perhaps an expired one; nothing is counted."""
+        return self._entries.get(key)
 
     @property
     def size_bytes(self) -> int:

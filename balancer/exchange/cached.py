@@ -20,8 +20,10 @@ from balancer.cache.keys import CacheKeys, KeyRules, derive
 from balancer.cache.learned import LearnedVerdict
 from balancer.cache.question import question_of
 from balancer.cache.reading import Reading
+from balancer.cache.running import Match, Running, Side
 from balancer.cache.store import CacheStore, Hit
 from balancer.cache.timely import asks_about_now
+from balancer.cache.unembedded import Unembedded, Waiting
 from balancer.exchange.journal import Answer
 from balancer.exchange.ports import Clock, Embedder, Embedding, Vector
 from balancer.request import Request
@@ -69,6 +71,9 @@ class CacheLane:
         self._rules = rules
         self._ttl_timely_s = ttl_timely_s
         self.epochs = epochs or Epochs()
+        self.running: Running[Any] = Running()
+        """Questions that are being answered."""
+        self.unembedded = Unembedded(store)
         self.keeper: Keeper | None = None
         """Who keeps the entries over a restart, if anybody does."""
         self.on_wrong: Callable[[Entry, float], object] | None = None
@@ -109,7 +114,7 @@ class CacheLane:
         if keys.exact is None or not cache_control(request.cache).look:
             return None
         skip = keys.near_skip
-        if skip is None and not self._store.has_neighbours(keys):
+        if skip is None and not self._store.has_neighbours(keys) and not self.running.holds(keys.scope):
             skip = "no_neighbours"
         ticket = None
         if skip is None and self._embedder is not None:
@@ -117,6 +122,38 @@ class CacheLane:
         if ticket is None:
             self._store.count_miss(skip or "embedder_busy")
         return ticket
+
+    def embed_early(self, keys: CacheKeys, callback: Callable[[Vector | None], None]) -> Embedding | None:
+        """Embed a question whose answer is being made, for those who ask one that means the same meanwhile."""
+        if keys.scope is None or self._embedder is None or self._learned() is None:
+            return None
+        return self._embedder.submit(keys.text, callback, background=True)
+
+    def match(self, keys: CacheKeys, side: Side) -> Match[Any] | None:
+        """A question under way whose answer may serve."""
+        verdict, trials, now = self._learned(), self.trials, self._clock.time()
+        if verdict is None or (trials is not None and trials.shadow):
+            return None
+        try:
+            found = self.running.match(keys, side, verdict)
+        except Exception as error:
+            _tell_of(error)
+            return None
+        if found is not None and trials is not None:
+            coming = entry_for(
+                found.keys,
+                text="",
+                finish_reason="",
+                answered_by="",
+                backend="",
+                prompt_tokens=None,
+                completion_tokens=None,
+                now=now,
+            )
+            if not trials.bound.admits(coming, found.probability, now):
+                return None
+            trials.bound.serves(coming, found.probability, now)
+        return found
 
     def read(self, keys: CacheKeys, embedding: Embedding) -> Reading | None:
         """What the learned verdict keeps of the question; ``None`` where it does not judge, or can't read it."""
@@ -189,8 +226,8 @@ class CacheLane:
             return True
         if embedding is not None and embedding.vector is not None:
             self._attach(keys, embedding, reading)
-        else:
-            self.attach(keys)
+        elif not self.attach(keys) and keys.exact is not None and (embedder := self._embedder.id) is not None:
+            self.unembedded.add(Waiting(keys.exact, keys.scope, embedder))
         return True
 
     def _attach(self, keys: CacheKeys, embedding: Embedding | None, reading: Reading | None) -> None:
@@ -231,7 +268,7 @@ class CacheLane:
         return gone is not None
 
     def attach(self, keys: CacheKeys) -> bool:
-        """Embed the question of an entry that has no vector yet; false where the embedder can't take it now."""
+        """Embed an entry's question, in the background; false where the embedder can't take it now."""
         if self._embedder is None:
             return False
         ticket = self._embedder.submit(keys.text, lambda _: self._attach(keys, ticket, None), background=True)
@@ -242,6 +279,8 @@ class CacheLane:
         self._store.expire(now)
         if self.trials is not None:
             self.trials.advance(now)
+        if self.unembedded and self._embedder is not None:
+            self.unembedded.advance(self._embedder.id, self.attach)
         if self.keeper is not None:
             self.keeper.advance(now)
 
@@ -256,7 +295,14 @@ class CacheLane:
         verdict = "learned" if self._learned() is not None else "simple"
         kept = self.keeper.stats() if self.keeper is not None else None
         bound = self.trials.stats() if self.trials is not None else None
-        return {**self._store.stats(), "verdict": verdict, "embedder": embedder, "file": kept, "bound": bound}
+        return {
+            **self._store.stats(),
+            "verdict": verdict,
+            "under_way": len(self.running),
+            "embedder": embedder,
+            "file": kept,
+            "bound": bound,
+        }
 
 
 def _tell_of(error: Exception) -> None:

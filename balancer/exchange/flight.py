@@ -6,9 +6,10 @@ is cut alone when that is reached.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from balancer import errors
+from balancer.cache.running import Match
 from balancer.errors import Failure
 from balancer.exchange.ports import Opening, Outcome, Sink
 from balancer.wire.continuation import Begun
@@ -38,7 +39,7 @@ class Passenger(Protocol):
 class Seat:
     """One client's part in a flight. To who follows it is the `balancer.exchange.ports.Call` under way."""
 
-    __slots__ = ("_flight", "_held", "_held_bytes", "passenger", "paused", "sink")
+    __slots__ = ("_flight", "_held", "_held_bytes", "near", "passenger", "paused", "sink")
 
     def __init__(self, flight: Flight, sink: Sink, passenger: Passenger | None) -> None:
         """``passenger`` ``None``: the one whose request it is."""
@@ -49,16 +50,24 @@ class Seat:
         self.sink = sink
         self.passenger = passenger
         self.paused = False
+        self.near: Match[Any] | None = None
+        """Where another question is answered that means the same."""
 
     def opened(self, opening: Opening) -> None:
         if self.passenger is None:
             self.sink.opened(opening)
         else:
             self.passenger.began()
-            self.sink.opened(opening._replace(cache=JOINED, attempts=0))
+            self.sink.opened(self._mine(opening))
 
     def resumed(self, opening: Opening) -> None:
-        self.sink.resumed(opening if self.passenger is None else opening._replace(cache=JOINED, attempts=0))
+        self.sink.resumed(opening if self.passenger is None else self._mine(opening))
+
+    def _mine(self, opening: Opening) -> Opening:
+        near = self.near
+        if near is None:
+            return opening._replace(cache=JOINED, attempts=0)
+        return opening._replace(cache=JOINED, attempts=0, similarity=near.similarity, probability=near.probability)
 
     def events(self, events: bytes) -> None:
         if not self.paused:
@@ -110,9 +119,19 @@ class Flight:
         """Of the one whose request it is; ``None``: he has left, and the others go on."""
         self.others: list[Seat] = []
 
-    def board(self, passenger: Passenger, sink: Sink, opening: Opening | None, begun: Begun | None, chat: bool) -> Seat:
+    def board(
+        self,
+        passenger: Passenger,
+        sink: Sink,
+        opening: Opening | None,
+        begun: Begun | None,
+        *,
+        chat: bool,
+        near: Match[Any] | None = None,
+    ) -> Seat:
         """Take one more in: told who answers, if that is known, and all that was told so far."""
         seat = Seat(self, sink, passenger)
+        seat.near = near
         if opening is not None:
             seat.opened(opening)
         if begun is not None and begun.text:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from balancer.cache.keys import CacheKeys
 from balancer.cache.reading import Reading
+from balancer.cache.running import Match, Side
 from balancer.cache.store import Hit
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.journal import Journal
@@ -46,9 +48,10 @@ class Lookup:
                 controls.equal(self._request, keys.model, keys.text, equal)
             return False
         self._embedding = self._lane.embed(self._request, self.keys, self._embedded)
-        if self._embedding is None:
-            self._miss()
-        return self._embedding is not None
+        if self._embedding is not None:
+            return True
+        self._miss()
+        return False
 
     def _embedded(self, vector: Vector | None) -> None:
         """The embedder answered, or its time is up (``None``)."""
@@ -66,6 +69,35 @@ class Lookup:
         self._hit(near)
         if trials is not None:
             trials.served(self._request, keys.model, keys.text, near)
+
+    @property
+    def side(self) -> Side | None:
+        """What others' questions can be compared with; ``None`` where it was not read."""
+        vector = self._embedding.vector if self._embedding is not None else None
+        return Side(vector, self._reading) if vector is not None and self._reading is not None else None
+
+    def match(self) -> Match[Any] | None:
+        """A question under way whose answer may serve this one."""
+        side = self.side
+        return self._lane.match(self.keys, side) if side is not None else None
+
+    def may_be_matched(self, who: object) -> None:
+        """The answer is being made for ``who``: let those find it who ask what means the same."""
+        if self.side is not None:
+            self._lane.running.add(self.keys, self.side, who)
+        elif self._embedding is None:
+            self._embedding = self._lane.embed_early(self.keys, lambda _: self._read_early(who))
+
+    def _read_early(self, who: object) -> None:
+        if self._over or self._embedding is None:
+            return
+        self._reading = self._lane.read(self.keys, self._embedding)
+        if self.side is not None:
+            self._lane.running.add(self.keys, self.side, who)
+
+    def no_longer(self, who: object) -> None:
+        """The answer is made, or will not be."""
+        self._lane.running.remove(self.keys, who)
 
     def store(self, journal: Journal, outcome: Outcome) -> None:
         """Keep what a backend has answered, if it is to be kept: not another model's answer under this one's name."""

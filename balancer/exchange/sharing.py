@@ -1,13 +1,14 @@
 """Single flight: who asks what is being answered already shares that answer, and no backend is asked again.
 
 Equal is what has the same exact key in the cache: the same tenant, model and question, and all else that makes an
-answer. The first one's request is the one that runs. If its client leaves or runs out of time it goes on for the
+answer; and, where questions are read, what the learned verdict takes for the same question in other words. The first
+one's request is the one that runs. If its client leaves or runs out of time it goes on for the
 others, so nobody has to start anew; if its backend fails that is dealt with as ever, for all of them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from balancer.cache.control import cache_control
 from balancer.errors import Failure
@@ -18,6 +19,7 @@ from balancer.exchange.state import Event, State, step
 
 if TYPE_CHECKING:
     from balancer.cache.keys import CacheKeys
+    from balancer.cache.running import Match
     from balancer.exchange.dispatcher import Dispatcher
     from balancer.request import Request
 
@@ -50,7 +52,7 @@ class Flights:
 class Sharing(Exchange):
     """An exchange that others may share, or that shares another's. Made by `Dispatcher.begin` only."""
 
-    __slots__ = ("_flight", "_flights", "_keys", "_position")
+    __slots__ = ("_flight", "_flights", "_keys", "_position", "_seat")
 
     def __init__(
         self,
@@ -68,6 +70,8 @@ class Sharing(Exchange):
         """Of those who share this one's answer."""
         self._keys: CacheKeys | None = None
         """Under which it may be shared."""
+        self._seat: Seat | None = None
+        """In another one's flight."""
         self._position = 0
         """In the queue, as last told."""
 
@@ -75,14 +79,16 @@ class Sharing(Exchange):
 
     def _missed(self) -> None:
         lookup, request = self._lookup, self.request
-        keys = lookup.keys if lookup is not None else None
-        if keys is None or keys.exact is None or request.cache == "only":
+        if lookup is None or (keys := lookup.keys).exact is None or request.cache == "only":
             super()._missed()
             return
         control = cache_control(request.cache)
         leader = self._flights.find(keys.exact) if control.look else None
         seat = leader.take_in(self, keys, self._sink) if leader is not None else None
+        if seat is None and control.look and (near := lookup.match()) is not None:
+            seat = near.who.take_in(self, keys, self._sink, near)
         if seat is not None:
+            self._seat = seat
             self.cache_part = JOINED
             self.state = step(self.state, Event.FOLLOW)
             self._call = seat
@@ -92,6 +98,7 @@ class Sharing(Exchange):
         if control.store:
             self._keys = keys
             self._flights.lead(keys.exact, self)
+            lookup.may_be_matched(self)
         super()._missed()
 
     def position(self, position: int) -> None:
@@ -113,13 +120,15 @@ class Sharing(Exchange):
         self._call = None
         self.state = step(self.state, Event.END)
         mine = self.times.shared(outcome, JOINED, self._hub.clock.time())
+        if self._seat is not None and (near := self._seat.near) is not None:
+            mine = mine._replace(similarity=near.similarity, probability=near.probability)
         self._sink.done(mine)
         self._let_go()
         self._hub.ended(self, mine, None)
 
     # --- as the one who is shared
 
-    def take_in(self, other: Sharing, keys: CacheKeys, sink: Sink) -> Seat | None:
+    def take_in(self, other: Sharing, keys: CacheKeys, sink: Sink, near: Match[Any] | None = None) -> Seat | None:
         """Let another share this one's answer, whatever of it has come; ``None`` where that can't be."""
         flight, mine = self._flight, self.request
         if flight is not None and len(flight.others) >= PASSENGERS_MAX:
@@ -140,7 +149,7 @@ class Sharing(Exchange):
                 super().resume()  # it is read at full speed, for the others
         if self.state is State.QUEUED and self._position:
             sink.queued(self._position)
-        return flight.board(other, sink, opening, begun, mine.endpoint == "chat")
+        return flight.board(other, sink, opening, begun, chat=mine.endpoint == "chat", near=near)
 
     def cancel(self) -> None:
         """The client left or asked to stop. The sink hears nothing more."""
@@ -192,9 +201,11 @@ class Sharing(Exchange):
         super().check(now)
 
     def _let_go(self) -> None:
-        if self._keys is not None and self._keys.exact is not None:
-            self._flights.end(self._keys.exact, self)
-            self._keys = None
+        keys, self._keys = self._keys, None
+        if keys is not None and keys.exact is not None:
+            self._flights.end(keys.exact, self)
+            if self._lookup is not None:
+                self._lookup.no_longer(self)
         super()._let_go()
 
 

@@ -50,6 +50,8 @@ class PrefixAffinity:
         self._last = -1
         self._levels: Sequence[Level] = ()
         """Of the request that is being routed."""
+        self._price: list[float] = []
+        """What a token costs that is not in the cache, in tokens."""
         self._tokens = 0
         """Of its prompt."""
         self.asked = 0
@@ -68,12 +70,12 @@ class PrefixAffinity:
             work = self._follow(view, ledger)
         self._tokens = tokens = need.prompt_bytes // BYTES_A_TOKEN
         costs: Sequence[float] | npt.NDArray[np.float64]
-        if need.blocks and (levels := self._index.levels(need.blocks)):
-            self._levels = levels
+        self._levels = levels = self._index.levels(need.blocks) if need.blocks else ()
+        if levels:
             self.barren = 0
-            costs = self._costs(candidates, work, ledger, tokens, levels, now)
+            self._spread.advance(now)
+            costs = self._costs(candidates, work, ledger, tokens, levels)
         else:
-            self._levels = ()
             costs = costs_of(candidates, work, ledger, tokens)
         self._last = next_of_least(candidates, costs, self._last)
         return self._last
@@ -82,16 +84,14 @@ class PrefixAffinity:
         assert self._work is not None
         self.asked += 1
         index = lease.index
-        uncached = self._tokens
-        for blocks, members in self._levels:
-            if members >> index & 1:
-                uncached = max(0, uncached - blocks * TOKENS_A_BLOCK)
-                break
-        self._work.leased(lease, ledger, uncached, now)
+        self._work.leased(lease, ledger, _uncached(index, self._tokens, self._levels), now)
         if need.blocks:
-            self.barren += not self._levels
+            if not self._levels:
+                self.barren += 1
+                self._spread.advance(now)
             self._index.sent(index, need.blocks, ledger.kv_total[index])
-            self._spread.gave(index, self._work.s_per_token[index], now)
+            self._spread.gave(index, self._work.s_per_token[index])
+            self._price[index] = MISS_PRICE + FULL_PRICE * self._index.fullness[index]
 
     def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
         if self._work is not None:
@@ -122,8 +122,9 @@ class PrefixAffinity:
                 {"cached_tokens": 0.0, **work.parts(index, ledger), "cost": cost}
                 for index, cost in zip(indexes, costs_of(indexes, work, ledger, tokens), strict=True)
             ]
-        costs = self._costs(indexes, work, ledger, tokens, levels, now)
-        a_share = self._spread.per_share(indexes, work.s_per_token[indexes[0]], now)
+        self._spread.advance(now)
+        costs = self._costs(indexes, work, ledger, tokens, levels)
+        a_share = self._spread.per_share(indexes, work.s_per_token[indexes[0]])
         spared = self._spared(max(indexes) + 1, levels)
         return [
             {
@@ -137,37 +138,24 @@ class PrefixAffinity:
         ]
 
     def _costs(
-        self,
-        candidates: Candidates,
-        work: Work,
-        ledger: Ledger,
-        tokens: int,
-        levels: Sequence[Level],
-        now: float,
+        self, candidates: Candidates, work: Work, ledger: Ledger, tokens: int, levels: Sequence[Level]
     ) -> list[float] | npt.NDArray[np.float64]:
         """In seconds; of a prompt of which somebody has the beginning."""
-        spread_s = SPREAD_S * self._spread.per_share(candidates, work.s_per_token[int(candidates[0])], now)
+        spread_s = SPREAD_S * self._spread.per_share(candidates, work.s_per_token[int(candidates[0])])
         if not isinstance(candidates, list):
             return self._costs_of_many(candidates, work, ledger, tokens, levels, spread_s)
         waits, speeds, weights = work.hit_wait_s, work.s_per_token, ledger.weight
-        fullness, given = self._index.fullness, self._spread.given
-        longest = levels[0]
-        costs: list[float] = []
-        for index in candidates:
-            uncached = tokens
-            if longest.members >> index & 1:
-                uncached -= longest.blocks * TOKENS_A_BLOCK
-            else:
-                for blocks, members in levels:
-                    if members >> index & 1:
-                        uncached -= blocks * TOKENS_A_BLOCK
-                        break
-            if uncached < 0:
-                uncached = 0
-            price = MISS_PRICE + FULL_PRICE * fullness[index]
-            cost = waits[index] + (price * uncached + RUNNING_TOKENS_OF_HIT) * speeds[index]
-            costs.append((cost + spread_s * given[index]) / weights[index])
-        return costs
+        prices, given = self._price, self._spread.given
+        blocks, members = levels[0]
+        left = max(0, tokens - blocks * TOKENS_A_BLOCK)
+        if len(levels) == 1:
+            uncached = [left if members >> index & 1 else tokens for index in candidates]
+        else:
+            uncached = [left if members >> index & 1 else _uncached(index, tokens, levels) for index in candidates]
+        return [
+            (waits[i] + (prices[i] * more + RUNNING_TOKENS_OF_HIT) * speeds[i] + spread_s * given[i]) / weights[i]
+            for i, more in zip(candidates, uncached, strict=True)
+        ]
 
     def _costs_of_many(
         self,
@@ -204,13 +192,23 @@ class PrefixAffinity:
             size = len(ledger.generation)
             work = self._work = Work(ledger)
             self._index, self._spread = PrefixIndex(size), Spread(size)
+            self._price = [MISS_PRICE] * size
         work.follow(view, ledger)
         there = {backend.index: backend.generation for backend in view.backends}
         stayed = [index for index, generation in there.items() if self._generation.get(index) == generation]
         for index, generation in self._generation.items():
             if there.get(index) != generation:
                 self._index.forget(index)
+                self._price[index] = MISS_PRICE
         for index in there.keys() - stayed:
             self._spread.forget(index, stayed)
         self._generation = there
         return work
+
+
+def _uncached(index: int, tokens: int, levels: Sequence[Level]) -> int:
+    """Tokens of the prompt that this backend has to compute."""
+    for blocks, members in levels:
+        if members >> index & 1:
+            return max(0, tokens - blocks * TOKENS_A_BLOCK)
+    return tokens

@@ -29,36 +29,34 @@ class Spread:
         self._given = array("d", bytes(8 * size))
         self.given_np: npt.NDArray[np.float64] = np.frombuffer(self._given, dtype=np.float64)
         self._since = 0.0
-
-    def unit(self, now: float) -> float:
+        self._unit = 1.0
         """What one request that is given now counts."""
+
+    def advance(self, now: float) -> None:
+        """To be called before any other, with each new time."""
         elapsed_s = now - self._since
         if elapsed_s > _EPOCH_S:
             faded = math.exp(-elapsed_s / REMEMBERED_S)
             for index, given in enumerate(self.given):
                 self._put(index, given * faded)
-            self._since = now
-            return 1.0
-        return math.exp(elapsed_s / REMEMBERED_S)
+            self._since, elapsed_s = now, 0.0
+        self._unit = math.exp(elapsed_s / REMEMBERED_S)
 
-    def gave(self, index: int, s_per_token: float, now: float) -> None:
+    def gave(self, index: int, s_per_token: float) -> None:
         """A request goes there; on a slow backend it counts for more."""
-        counts = s_per_token * self.unit(now)
-        self._put(index, self.given[index] + counts)
+        self.given[index] = self._given[index] = self.given[index] + s_per_token * self._unit
 
     def forget(self, index: int, peers: list[int]) -> None:
         """A new process is there: it was given as much as the others, so that it isn't given everything now."""
         self._put(index, sum(self.given[peer] for peer in peers) / len(peers) if peers else 0.0)
 
-    def per_share(self, candidates: Candidates, s_per_token: float, now: float) -> float:
+    def per_share(self, candidates: Candidates, s_per_token: float) -> float:
         """What `given` is to be multiplied with, so that 1 is the fair share of these candidates."""
-        calm = CALM * s_per_token * self.unit(now)
         if isinstance(candidates, list):
-            given = self.given
-            total = sum([given[index] for index in candidates])
+            total = sum(map(self.given.__getitem__, candidates))
         else:
             total = float(self.given_np[candidates].sum())
-        return 1.0 / (total / len(candidates) + calm)
+        return 1.0 / (total / len(candidates) + CALM * s_per_token * self._unit)
 
     def _put(self, index: int, given: float) -> None:
         self.given[index] = self._given[index] = given

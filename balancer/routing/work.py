@@ -94,15 +94,21 @@ class Work:
 
     def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
         """Its prefill is done, which tells how fast it went."""
-        ticket = self._take(lease, ledger)
-        if ticket is not None and now > ticket[3]:
-            self._learn(lease.index, ticket[1], now - ticket[3])
-            self._sum(lease.index, ledger)
+        ticket = self._tickets.pop(lease, None)
+        if ticket is None or not lease.current:
+            return
+        self._done(lease.index, ticket)
+        _, ahead, _, began_at = ticket
+        if now > began_at:
+            self._learn(lease.index, ahead, now - began_at)
+        self._sum(lease.index, ledger)
 
     def ended(self, lease: Lease, ledger: Ledger) -> None:
         """It is over, perhaps before its first token; its slot is about to be free."""
-        self._take(lease, ledger)
+        ticket = self._tickets.pop(lease, None)
         if lease.current:
+            if ticket is not None:
+                self._done(lease.index, ticket)
             self._sum(lease.index, ledger, 0 if lease.released else 1)
 
     def beat(self, index: int, ledger: Ledger) -> None:
@@ -130,18 +136,13 @@ class Work:
             "weight": ledger.weight[index],
         }
 
-    def _take(self, lease: Lease, ledger: Ledger) -> _Ticket | None:
-        ticket = self._tickets.pop(lease, None)
-        if ticket is None or not lease.current:
-            return None
-        index = lease.index
+    def _done(self, index: int, ticket: _Ticket) -> None:
+        """Its tokens are no longer work there; to be followed by `_sum`."""
         tokens, _, epoch, _ = ticket
         if epoch == self._epoch[index]:
             self._credit[index] -= tokens
         else:
             self._reported[index] = max(0.0, self._reported[index] - tokens)
-        self._sum(index, ledger)
-        return ticket
 
     def _learn(self, index: int, tokens: float, seconds: float) -> None:
         keep = 1.0 - 1.0 / REMEMBERED

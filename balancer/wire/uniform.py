@@ -79,26 +79,27 @@ class LoneTexts:
     """Reads events that hold one chunk of such an answer and nothing else, as tokens come that come singly: what the
     engine wrote for the text is checked, and can go on as it is. The token ids may differ, too."""
 
-    __slots__ = ("_begin", "_end", "_middle")
+    __slots__ = ("_begin", "_end", "_from", "_middle", "_to")
 
     def __init__(self, before: bytes, middle: bytes, after: bytes) -> None:
         """``middle``: from the text's closing quote to the first token id; empty where there are none."""
         self._begin = b"data: " + before + b'"'
         self._middle = middle
-        self._end = after + b"\n\n"
+        self._end = (after if middle else b'"' + after) + b"\n\n"
+        self._from = len(self._begin) - 1
+        self._to = -len(self._end) if middle else 1 - len(self._end)
 
     def literal(self, events: bytes) -> bytes:
         """The text as JSON, quotes included; empty if there is no text, or these are other events."""
-        begin, end = self._begin, self._end
-        if not (events.startswith(begin) and events.endswith(end)):
+        if not (events.startswith(self._begin) and events.endswith(self._end)):
             return b""
-        literal = events[len(begin) - 1 : -len(end)]
+        literal = events[self._from : self._to]
         if self._middle:
             literal, _, ids = literal.rpartition(self._middle)
-            if not (ids.isdigit() or _IDS.fullmatch(ids)):
+            if not literal.endswith(b'"') or not (ids.isdigit() or _IDS.fullmatch(ids)):
                 return b""
         try:
-            return literal if literal[-1:] == b'"' and _text(literal) else b""
+            return literal if _text(literal) else b""
         except ValueError:
             return b""
 

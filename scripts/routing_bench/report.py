@@ -45,17 +45,21 @@ class Race(NamedTuple):
 
 
 def row(outcomes: Sequence[Outcome]) -> Row:
-    """The mean of each figure; the last two only of what ran."""
+    """The mean of each figure; without those that only answers tell, if there was none."""
+    results = [outcome.found for outcome in outcomes]
     found = {
-        "requests": [float(outcome.found.requests) for outcome in outcomes],
-        "p50_s": [outcome.found.ttft_p50_s for outcome in outcomes],
-        "p90_s": [outcome.found.ttft_p90_s for outcome in outcomes],
-        "p99_s": [outcome.found.ttft_p99_s for outcome in outcomes],
-        "hit": [outcome.found.hit for outcome in outcomes],
-        "busiest": [outcome.found.busiest for outcome in outcomes],
-        "unanswered": [float(outcome.found.unanswered) for outcome in outcomes],
+        "requests": [float(result.requests) for result in results],
+        "unanswered": [float(result.unanswered) for result in results],
         "late_p99_ms": [outcome.late_p99_ms for outcome in outcomes],
     }
+    if all(result.unanswered < result.requests for result in results):
+        found |= {
+            "p50_s": [result.ttft_p50_s for result in results],
+            "p90_s": [result.ttft_p90_s for result in results],
+            "p99_s": [result.ttft_p99_s for result in results],
+            "hit": [result.hit for result in results],
+            "busiest": [result.busiest for result in results],
+        }
     if any(outcome.balancer_ms for outcome in outcomes):
         found["balancer_ms"] = [outcome.balancer_ms for outcome in outcomes]
         found["added_p50_ms"] = [outcome.added_p50_ms for outcome in outcomes]
@@ -73,7 +77,7 @@ def text(race: Race) -> str:
 
 
 def _against_prediction(rows: Mapping[str, Row]) -> str:
-    if OURS not in rows or FORETOLD not in rows:
+    if not all("p50_s" in rows.get(name, {}) for name in (OURS, FORETOLD)):
         return ""
     live, foretold = rows[OURS], rows[FORETOLD]
     parts = {name: live[name] / foretold[name] for name in ("p50_s", "p90_s", "p99_s")}
@@ -84,7 +88,7 @@ def _against_prediction(rows: Mapping[str, Row]) -> str:
 
 
 def _against_cache_aware(rows: Mapping[str, Row]) -> str:
-    if OURS not in rows or CACHE_AWARE not in rows:
+    if not all("p50_s" in rows.get(name, {}) for name in (OURS, CACHE_AWARE)):
         return ""
     live, other = rows[OURS], rows[CACHE_AWARE]
     parts = ", ".join(

@@ -202,12 +202,14 @@ ONE_3X = Setting(slowness=(3.0,) + (1.0,) * 7)
 TWO_BALANCERS = Setting(balancers=2)
 
 WORKLOADS: dict[str, Workload] = {
-    "shared": Workload("150 prefixes of 6,000 tokens", shared(150, 0.0), (75,)),
-    "shared-many": Workload("800 prefixes of 6,000 tokens, by Zipf's law", shared(800, 0.8), (30, 40), seconds=240.0),
-    "chats": Workload("growing chats", chats, (25,), seconds=150.0),
+    "shared": Workload("150 prefixes of 6,000 tokens", shared(150, 0.0), (75, 85)),
+    "shared-many": Workload(
+        "800 prefixes of 6,000 tokens, by Zipf's law", shared(800, 0.8), (30, 36, 42), seconds=240.0
+    ),
+    "chats": Workload("growing chats", chats, (15, 25), seconds=150.0),
     "agents": Workload("tool loops", agents, (30,), seconds=150.0),
     "short": Workload("short independent prompts", SHORT, (110,), seconds=60.0),
-    "mixed-lengths": Workload("independent prompts of very mixed length", VERY_MIXED, (30,), seconds=150.0),
+    "mixed-lengths": Workload("independent prompts of very mixed length", VERY_MIXED, (30, 32), seconds=150.0),
     "slow-3x": Workload("medium prompts, one engine 3x slower", MEDIUM, (40,), ONE_3X),
     "slows-10x": Workload(
         "medium prompts, one engine becomes 10x slower 10 s before", slows(10.0), (35,), seconds=100.0

@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from balancer.cache.keys import KeyRules
 from balancer.cache.limits import CacheLimits
@@ -214,3 +216,33 @@ def test_an_entry_that_came_left_and_came_again_is_kept(path: Path) -> None:
     again = Run(path)
     assert again.holds("one") and not again.holds("two")
     again.lane.close()
+
+
+steps = st.tuples(
+    st.sampled_from(["put", "put", "put", "purge", "wrong", "tick", "restart"]), st.sampled_from("abcdef")
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(steps, max_size=25))
+def test_whatever_happens_the_file_holds_what_the_store_does(path: Path, done: list[tuple[str, str]]) -> None:
+    path.unlink(missing_ok=True)
+    run = Run(path, entries_max=3)
+    for step, prompt in [*done, ("restart", "")]:
+        match step:
+            case "put":
+                run.put(prompt)
+            case "purge":
+                run.lane.purge(prefix=prompt)
+            case "wrong":
+                run.lane.wrong(run.lane.keys(run.request(prompt), "m").exact or b"")
+            case "tick":
+                run.tick()
+            case "restart":
+                before = {entry for entry, _ in run.store.entries()}
+                run.lane.close()
+                run = Run(path, entries_max=3)
+                assert {entry._replace(created=0, expires_at=0) for entry, _ in run.store.entries()} == {
+                    entry._replace(created=0, expires_at=0) for entry in before
+                }
+    run.lane.close()

@@ -6,6 +6,7 @@ import pytest
 
 from balancer.caching import VERDICT, VERDICT_BYTES_MAX, cache_lane, learned_verdict
 from balancer.config import Config
+from balancer.errors import ConfigError
 from tests.fakes import FakeClock, FakeEmbedder
 
 
@@ -48,3 +49,32 @@ def test_a_damaged_file_is_warned_of_and_costs_the_learned_verdict_alone(
 def test_a_share_that_cannot_be_kept_is_told(caplog: pytest.LogCaptureFixture) -> None:
     assert learned_verdict(VERDICT, 0.0) is not None
     assert "no near match is served" in caplog.text
+
+
+def test_entries_are_kept_where_a_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cache.db"
+    lane = cache_lane(Config(cache_file=path), FakeEmbedder(), FakeClock())
+    assert lane is not None and lane.stats()["file"]["path"] == str(path)
+    lane.close()
+    without = cache_lane(Config(), None, FakeClock())
+    assert without is not None and without.stats()["file"] is None
+    without.close()
+
+
+def test_a_file_that_another_uses_is_left_to_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "cache.db"
+    first = cache_lane(Config(cache_file=path), None, FakeClock())
+    second = cache_lane(Config(cache_file=path), None, FakeClock())
+    assert first is not None and second is not None
+    assert second.keeper is None and str(path) in caplog.text
+    first.close()
+
+
+def test_a_file_that_cannot_be_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cache-file: .*missing.*No such file"):
+        cache_lane(Config(cache_file=tmp_path / "missing" / "cache.db"), None, FakeClock())
+
+
+def test_another_version_is_part_of_every_key() -> None:
+    lanes = [cache_lane(Config(cache_version=version), None, FakeClock()) for version in ("", "1")]
+    assert len({lane.epochs.of("m") for lane in lanes if lane is not None}) == 2

@@ -6,6 +6,7 @@ an answer tells whose question it was made for.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.fake_engine import HEAD, LAST_CHUNK, Wire, chunk, engine, event
-from tests.e2e.pool import Pool, pool
+from tests.e2e.pool import Pool, http, pool
 from tests.e2e.programs import output_of, python
 from tests.e2e.raw_agent import registered
 from tests.e2e.talk import ask, talk
@@ -145,6 +146,30 @@ async def test_a_question_in_other_words_is_answered_with_its_similarity(embeddi
     assert (await ask(embedding.port, "How can I reset my password?", cache="only")).cache == "semantic"
 
 
+async def test_who_asks_in_other_words_what_is_being_answered_shares_that_answer(embedding: Pool) -> None:
+    go_on = asyncio.Event()
+
+    async def slow(body: dict[str, Any], wire: Wire) -> None:
+        await wire.send(HEAD + chunk(event("Click ")))
+        await go_on.wait()
+        await wire.send(chunk(event("there", "stop") + b"data: [DONE]\n\n") + LAST_CHUNK)
+
+    async with engine(slow) as fake, talk(embedding.port) as first, talk(embedding.port) as second:
+        fields: dict[str, Any] = {"name": "slow", "models": [{"name": "slow"}], "endpoints": ["completions"]}
+        async with registered(embedding.balancer.port, fake.url, **fields):
+            await embedding.balancer.until(lambda status: "slow" in status.alive)
+            leader = first.ask("How do I reset my password?", model="slow")
+            await embedding.balancer.until(lambda status: status["cache"]["under_way"] == 1, EMBEDDER_S)
+            other = second.ask("How can I reset my password?", model="slow")
+            await embedding.balancer.until(lambda status: status["exchanges"].get("following") == 1, EMBEDDER_S)
+            go_on.set()
+            await first.ended(leader)
+            await second.ended(other)
+    assert (leader.cache, other.cache) == ("miss", "joined") and leader.text == other.text == "Click there"
+    assert other.done is not None and other.done["probability"] > 0.98
+    assert len(fake.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("known", "asked"),
     [
@@ -159,6 +184,18 @@ async def test_a_question_that_only_looks_alike_is_asked(embedding: Pool, known:
     await learn(embedding, known)
     answer = await ask(embedding.port, asked)
     assert answer.cache == "miss" and answer.text == asked
+
+
+async def test_an_answer_that_was_called_wrong_is_not_given_to_that_question_again(embedding: Pool) -> None:
+    known, asked = "How do I change my email address?", "How can I change my email address?"
+    await learn(embedding, known)
+    near = await ask(embedding.port, asked)
+    assert near.cache == "semantic" and near.done is not None
+    assert (await http(embedding.port, "POST", f"/v1/cache/wrong/{near.done['entry']}")).status == 200
+    await learn(embedding, known)
+    assert (await ask(embedding.port, asked)).cache == "miss"
+    status = await embedding.balancer.status()
+    assert status["cache"]["near_refusals"]["denied"] == 1 and status["cache"]["denied_pairs"] == 1
 
 
 async def learn(running: Pool, question: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -202,6 +203,15 @@ def test_the_table_says_whether_it_came_as_foretold() -> None:
     assert "p50 0.50 x" in said and "+10.0 points" in said
     rows[FORETOLD] = row([outcome(0.9, 0.89)])
     assert "not as foretold" in report.text(Race("shared", "prefixes", 5.0, [1], rows))
+
+
+def test_of_who_answered_nothing_only_that_is_told() -> None:
+    silent = outcome(1.0, 0.0)
+    silent = Outcome(silent.found._replace(unanswered=silent.found.requests, ttft_p50_s=math.nan), 1.5)
+    said = report.text(
+        Race("shared", "prefixes", 5.0, [1], {OURS: row([silent]), CACHE_AWARE: row([outcome(1.0, 0.5)])})
+    )
+    assert "nan" not in said and "Ours beside" not in said and "1.50" in said
 
 
 def test_figures_take_the_place_of_the_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

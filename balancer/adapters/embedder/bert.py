@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from balancer.adapters.embedder.layout import Unsuited, fingerprint, layer_names, read_layout
 from balancer.adapters.embedder.linear import gelu_map, linear_map, sum_map
@@ -22,6 +23,8 @@ from balancer.adapters.embedder.passes import Pass, in_bytes
 
 PACK_TOKENS_MAX: Final = 256
 """Tokens computed at a time, of several texts together; a text that has more is computed alone."""
+
+Floats = NDArray[np.float32]
 
 
 class Bert:
@@ -94,14 +97,16 @@ class Bert:
         ids = np.concatenate(pack)
         with torch.inference_mode():
             early, last = self._forward(ids, np.concatenate([np.arange(length) for length in lengths]), lengths)
-            means = torch.stack([part.mean(0) for part in last.split(lengths)])
-            vectors = torch.nn.functional.normalize(means, dim=1).numpy()
-            rows = in_bytes(torch.stack((early, last)))
-        for vector, length, end in zip(vectors, lengths, np.cumsum(lengths).tolist(), strict=True):
-            inner = slice(end - length + 1, end - 1)
-            yield Pass(vector, length, ids[inner], rows[0, inner], rows[1, inner])
+        early_rows, last_rows = in_bytes(early), in_bytes(last)
+        end = 0
+        for length in lengths:
+            start, end = end, end + length
+            vector = last[start:end].mean(axis=0)
+            vector /= max(np.sqrt(np.vecdot(vector, vector)), np.float32(1e-12))
+            inner = slice(start + 1, end - 1)
+            yield Pass(vector, length, ids[inner], early_rows[inner], last_rows[inner])
 
-    def _forward(self, ids: Any, places: Any, lengths: list[int]) -> tuple[Any, Any]:
+    def _forward(self, ids: Any, places: Any, lengths: list[int]) -> tuple[Floats, Floats]:
         """The tokens of all texts, one after the other, in the early layer and in the last."""
         import torch
         from torch.nn.functional import scaled_dot_product_attention
@@ -122,7 +127,7 @@ class Bert:
             state = last(narrow(wide(state), state))
             if number == self._early_layer:
                 early = state
-        return early, state
+        return early.numpy(), state.numpy()
 
 
 def _packs(tokens: Sequence[list[int]]) -> Iterator[list[list[int]]]:

@@ -79,7 +79,7 @@ class Library:
             features = self._model.preprocess(texts)
             out = self._model.forward(features)
             vectors = torch.nn.functional.normalize(out["sentence_embedding"], dim=1).numpy().astype(np.float32)
-            early, last = in_bytes(self._early), in_bytes(out["token_embeddings"])
+            early, last = in_bytes(self._early.numpy()), in_bytes(out["token_embeddings"].numpy())
         ids = features["input_ids"].numpy()
         made = []
         for row, length in enumerate(out["attention_mask"].sum(1).tolist()):

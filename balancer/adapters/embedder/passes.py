@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,9 +45,8 @@ class Engine(Protocol):
         """One for each text; of a longer one than the model reads, its beginning's."""
 
 
-def in_bytes(layer: Any) -> Any:
-    """A tensor of token vectors, each scaled to the range of int8; the scale says nothing and is lost."""
-    import torch
-
-    largest = layer.abs().amax(-1, keepdim=True).clamp(min=1e-12)
-    return (layer * (127 / largest)).round().to(torch.int8).numpy()
+def in_bytes(rows: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Token vectors, each scaled to the range of int8; the scale says nothing and is lost."""
+    largest = np.maximum(np.abs(rows).max(axis=-1, keepdims=True), np.float32(1e-12))
+    scaled: NDArray[np.int8] = np.rint(rows * (np.float32(127) / largest)).astype(np.int8)
+    return scaled

@@ -8,6 +8,10 @@ from prometheus_client.openmetrics import parser as openmetrics
 
 from balancer import errors
 from balancer.adapters.metrics import Exposition, Sources
+from balancer.cache.bound import Bound
+from balancer.cache.judge_error import BY_WORDS
+from balancer.cache.observations import RIGHT, WRONG
+from balancer.exchange.trials import Trials
 from balancer.meters import Meters
 from tests.balancer.records import a_record, refused
 from tests.fakes import Hall
@@ -98,6 +102,21 @@ def test_the_queue_and_what_waits_are_told() -> None:
     assert board.value("queue_bytes") == 8
 
 
+def test_what_is_known_of_near_answers_is_told() -> None:
+    board = Board()
+    lane = board.hall.dispatcher.cache
+    assert lane is not None
+    bound = Bound(0.02, BY_WORDS)
+    lane.trials = Trials(bound, board.hall.clock)
+    assert board.value("cache_wrong_share", bound="estimate") is None
+    assert board.value("cache_wrong_share", bound="high") == 1
+    bound.checked[RIGHT] = 99
+    bound.checked[WRONG] = 1
+    assert 0 <= (board.value("cache_wrong_share", bound="estimate") or 0) < 0.02
+    assert board.value("cache_checks_total", found="right") == 99
+    assert board.value("cache_withheld_total") == 0
+
+
 def test_the_cache_is_told_if_there_is_one() -> None:
     board = Board()
     board.hall.join("a")
@@ -110,6 +129,7 @@ def test_the_cache_is_told_if_there_is_one() -> None:
     saved = [board.value(f"cache_{name}_total") for name in ("saved_tokens", "saved_seconds", "reported_wrong")]
     assert saved[1:] == [0, 0] and saved[0] is not None
     assert (board.value("cache_bytes") or 0) > 0
+    assert board.value("cache_wrong_share", bound="high") is None
     assert not [name for name, _ in Board(cache=False).scrape() if "_cache_" in name]
 
 
