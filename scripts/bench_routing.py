@@ -21,10 +21,12 @@ from scripts.bench.targets import ROUTER_PYTHON
 from scripts.routing_bench.plan import WORKLOADS
 from scripts.routing_bench.report import FORETOLD, Race, row, section, text, write
 from scripts.routing_bench.run import Course, Outcome, live, simulated
-from scripts.routing_bench.targets import NAMES, OURS, OURS_UPSTREAM
+from scripts.routing_bench.targets import CACHE_AWARE, NAMES, OURS
 
-QUICK_SECONDS = 20.0
+QUICK_SECONDS, QUICK_RATE = 25.0, 40.0
+"""Caches are still cold: a look, and no figures to keep."""
 QUICK = ("shared",)
+QUICK_TARGETS = (OURS, CACHE_AWARE, "sglang round_robin")
 HOPELESS = 0.1
 
 
@@ -102,7 +104,8 @@ def _options() -> argparse.Namespace:
         options.workloads = options.workloads or QUICK
         options.seeds = options.seeds or 1
         options.seconds = options.seconds or QUICK_SECONDS
-        options.only = options.only or [name for name in NAMES if name != OURS_UPSTREAM]
+        options.rate = options.rate or QUICK_RATE
+        options.only = options.only or QUICK_TARGETS
     options.workloads = options.workloads or list(WORKLOADS)
     options.seeds = options.seeds or 3
     if options.router_python:

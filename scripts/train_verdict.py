@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--limit", type=int, help="at most so many pairs of each kind, for a quick try")
+    parser.add_argument("--recalibrate", type=Path, metavar="FILE.npz", help="keep this file's network, do not train")
     options = parser.parse_args()
     pairs = collect(options.questions, options.negations, options.limit, options.seed)
     print("pairs:", dict(Counter((one.kind, one.part, one.duplicate) for one in pairs)))
@@ -54,14 +55,16 @@ def main() -> None:
     pairs = [one for one in pairs if one.a in embedded and one.b in embedded]
     words = word_weights(one for pair in pairs if pair.kind == "questions" and pair.part == "train" for one in pair[:2])
     read = {text: _lexis(text, words) for text in texts if text in embedded}
-    examples = {
-        part: [_example(one, read, embedded) for one in pairs if one.part == part] for part in ("train", "aside")
-    }
-    random.Random(options.seed).shuffle(examples["train"])
-    net = fit(examples["train"], embedded, options.epochs, options.seed)
+    if options.recalibrate is not None:
+        with np.load(options.recalibrate, allow_pickle=False) as arrays:
+            weights = {name: arrays[name] for name in arrays if name.startswith("net.")}
+    else:
+        examples = [_example(one, read, embedded) for one in pairs if one.part == "train"]
+        random.Random(options.seed).shuffle(examples)
+        weights = weights_of(fit(examples, embedded, options.epochs, options.seed))
     aside = [one for one in pairs if one.part == "aside"]
     passed = np.array([refusal(read[one.a], read[one.b]) is None for one in aside])
-    scores = logits(net, examples["aside"], embedded) - GATED_PENALTY * ~passed
+    scores = logits(weights, [_example(one, read, embedded) for one in aside], embedded) - GATED_PENALTY * ~passed
     meta = calibrated(aside, scores, passed) | {
         "measured": measured(aside, scores, passed),
         "format": FORMAT,
@@ -70,7 +73,7 @@ def main() -> None:
         "epochs": options.epochs,
         "seed": options.seed,
     }
-    options.out.write_bytes(packed(weights_of(net), words, meta))
+    options.out.write_bytes(packed(weights, words, meta))
     print(json.dumps(meta, indent=2))
     print(f"{options.out}: {options.out.stat().st_size} bytes")
 

@@ -24,6 +24,12 @@
 ``denials``   which entries may not answer which requests again
 ``changes``   what came and left, for whoever keeps entries elsewhere
 ``unembedded``  entries whose question has yet to be embedded
+``hit``       an entry that answers
+``observations``  what became of near answers, counted by what the verdict had claimed
+``judge_error``   how often who checks is mistaken, and a share corrected for it
+``posterior`` from those counts to what the claims are worth
+``bound``     whether a near answer may be served, by what became of earlier ones
+``answers``   whether two answers say the same
 ``store``     all of it together: exact and near lookup, LRU, bytes, expiry, purge
 
 It is given vectors and never sees a model.

@@ -148,10 +148,17 @@ class PrefixAffinity:
         prices, given = self._price, self._spread.given
         blocks, members = levels[0]
         left = max(0, tokens - blocks * TOKENS_A_BLOCK)
-        if len(levels) == 1:
-            uncached = [left if members >> index & 1 else tokens for index in candidates]
-        else:
-            uncached = [left if members >> index & 1 else _uncached(index, tokens, levels) for index in candidates]
+        if len(levels) == 1:  # the common case, in one pass
+            return [
+                (
+                    waits[i]
+                    + (prices[i] * (left if members >> i & 1 else tokens) + RUNNING_TOKENS_OF_HIT) * speeds[i]
+                    + spread_s * given[i]
+                )
+                / weights[i]
+                for i in candidates
+            ]
+        uncached = [left if members >> i & 1 else _uncached(i, tokens, levels) for i in candidates]
         return [
             (waits[i] + (prices[i] * more + RUNNING_TOKENS_OF_HIT) * speeds[i] + spread_s * given[i]) / weights[i]
             for i, more in zip(candidates, uncached, strict=True)

@@ -42,7 +42,7 @@ _HEAD = (
     + "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
     + "content-length: "
 ).encode()
-_numbers = itertools.count(int(time.time()) * 1_000_000 + os.getpid())
+_numbers = itertools.count((int(time.time()) << 22 | os.getpid()) << 24)  # process numbers have up to 22 bits
 GIVE_UP_S = 60.0
 
 

@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from balancer.cache.reading import TOKENS_MAX
+from balancer.cache.network import Network
+from balancer.cache.reading import TOKENS_MAX, make_reading
 from scripts.verdict_training.embedded import Embedded
 
 WIDTH: Final = 128
@@ -107,17 +108,17 @@ def fit(examples: Sequence[Example], embedded: Embedded, epochs: int, seed: int)
     return averaged
 
 
-def logits(net: Any, examples: Sequence[Example], embedded: Embedded) -> NDArray[np.float64]:
-    """The network's scores, in order."""
-    import torch
-
-    order = sorted(range(len(examples)), key=lambda at: len(examples[at].a) + len(examples[at].b))
-    found = np.zeros(len(examples))
-    with torch.inference_mode():
-        for at in range(0, len(order), 256):
-            rows = order[at : at + 256]
-            found[rows] = net(*_inputs([examples[row] for row in rows], embedded)).numpy()
-    return found
+def logits(
+    weights: dict[str, NDArray[np.float16]], examples: Sequence[Example], embedded: Embedded
+) -> NDArray[np.float64]:
+    """The scores as a balancer computes them: stored weights, and readings in bytes."""
+    network = Network({name.removeprefix("net."): array for name, array in weights.items()})
+    texts = dict.fromkeys(text for one in examples for text in (one.a, one.b))
+    readings = {
+        text: make_reading(text, embedded.vector(text), network.project(np.asarray(embedded.tokens(text))))
+        for text in texts
+    }
+    return np.array([network.logit(readings[one.a], readings[one.b], one.features) for one in examples])
 
 
 def weights_of(net: Any) -> dict[str, NDArray[np.float16]]:

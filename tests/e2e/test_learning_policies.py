@@ -12,7 +12,7 @@ from tests.e2e.talk import ask
 LONG = "once upon a time there was a balancer of loads " * 40
 
 
-@pytest.mark.parametrize("policy", ["least-tokens", "prefix-affinity", "session"])
+@pytest.mark.parametrize("policy", ["least-tokens", "prefix-affinity", "session", "least-latency", "adaptive"])
 async def test_everybody_is_asked_and_nothing_stays_behind(policy: str) -> None:
     async with pool("--policy", policy, backends=[["--name", name, "--slots", "4"] for name in "ab"]) as (front, _):
         given = Counter([(await ask(front.port, f"question {n}")).backend for n in range(24)])

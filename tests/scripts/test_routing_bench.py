@@ -211,7 +211,7 @@ def test_of_who_answered_nothing_only_that_is_told() -> None:
     said = report.text(
         Race("shared", "prefixes", 5.0, [1], {OURS: row([silent]), CACHE_AWARE: row([outcome(1.0, 0.5)])})
     )
-    assert "nan" not in said and "Ours beside" not in said and "1.50" in said
+    assert " nan" not in said and "Ours beside" not in said and "1.50" in said
 
 
 def test_figures_take_the_place_of_the_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

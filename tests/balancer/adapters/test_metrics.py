@@ -96,8 +96,8 @@ def test_each_backend_is_in_one_state() -> None:
 def test_the_queue_and_what_waits_are_told() -> None:
     board = Board()
     board.hall.join("a", slots=1)
-    for _ in range(3):
-        board.hall.ask("four")
+    for number in range(3):
+        board.hall.ask(f"nr {number}")
     assert board.value("queue_requests") == 2
     assert board.value("queue_bytes") == 8
 
