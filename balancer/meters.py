@@ -21,9 +21,9 @@ BACKENDS_MAX: Final = 4096
 OUTCOMES: Final = frozenset(
     {
         "completed", "cancelled", "backend_busy", "backend_failed", "backend_lost", "backend_timeout",
-        "backend_unreachable", "context_length_exceeded", "deadline_passed", "invalid_api_key", "invalid_prompt",
-        "invalid_request", "model_not_found", "model_required", "no_backend", "not_cached", "queue_full",
-        "queue_timeout", "rejected", "shutting_down", "wrong_endpoint",
+        "backend_unreachable", "client_too_slow", "context_length_exceeded", "deadline_passed", "invalid_api_key",
+        "invalid_prompt", "invalid_request", "model_not_allowed", "model_not_found", "model_required", "no_backend",
+        "not_cached", "queue_full", "queue_timeout", "rejected", "shutting_down", "wrong_endpoint",
     }
 )  # fmt: skip
 """How a request can end in our own words; engines have any others."""

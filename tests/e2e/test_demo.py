@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import socket
 import subprocess
@@ -16,27 +17,23 @@ TIMEOUT_S = 150
 
 
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-def neighbouring_ports() -> int:
-    """A free port whose successor is free, too."""
+    """So many in a row, below those that the system gives to outgoing connections: nobody takes them meanwhile."""
     while True:
-        (port,) = free_ports(1)
-        with socket.socket() as probe:
-            if port < 65535 and probe.connect_ex(("127.0.0.1", port + 1)) != 0:
-                return port
+        first = random.randrange(20_000, 32_000 - count)
+        ports = list(range(first, first + count))
+        try:
+            for port in ports:
+                socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return ports
 
 
 def options() -> list[str]:
-    port, admin, web = free_ports(3)
+    port, admin, web, backend, _ = free_ports(5)
     return [
         *("--port", str(port), "--admin-port", str(admin)),
-        *("--backend-port", str(neighbouring_ports()), "--web-port", str(web)),
+        *("--backend-port", str(backend), "--web-port", str(web)),
     ]
 
 
