@@ -33,7 +33,10 @@ MODULES = {
         "flight", "recording", "sharing", "state", "telling", "timeline", "turn", "unread",
     ),
     "pool": ("breaker", "detector", "load", "member", "outliers", "pace", "registry", "view"),
-    "routing": ("eligible", "least_connections", "select"),
+    "routing": (
+        "adaptive", "alike", "blocks", "eligible", "least_connections", "least_tokens", "prefix_affinity",
+        "prefix_index", "select", "spread", "work",
+    ),
     "upstream": ("connection", "http"),
     "wire": ("heartbeat", "jsontext", "lines", "native", "sse", "uniform"),
     "wire/http1": ("build", "parsing", "repeats", "requests", "responses"),

@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("--zipf", type=float, default=Shape().zipf, help="exponent of popularity (default %(default)s)")
     two.add_argument("--near", type=_share, default=Shape().near, help="share of near misses (default %(default)s)")
     two.add_argument("--once", type=_share, default=Shape().once, help="share of lone prompts (default %(default)s)")
-    two.add_argument("--reworded", type=_share, default=Shape().reworded, help="(default %(default)s)")
+    two.add_argument(
+        "--reworded", type=_share, default=Shape().reworded, help="share in another form (default %(default)s)"
+    )
     two.add_argument("--seed", type=int, default=1)
     two.add_argument(
         "--cache-wrong-share", type=_share, action="append", help="as the balancer's; may be given several times"

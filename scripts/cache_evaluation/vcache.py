@@ -1,4 +1,4 @@
-"""vCache (Schroeder and others, arXiv 2502.03771), from the paper's mathematics.
+"""vCache (Schroeder and others, arXiv 2502.03771), after the published description of its algorithm.
 
 Each entry keeps what it saw: (cosine, would its answer have been right). A logistic curve in the cosine is fitted to
 it, and an answer is served unless a draw says to explore: with a probability high enough that what is served and
