@@ -142,7 +142,9 @@ class Daemon:
         dispatcher.hedging = FirstTokens() if config.hedge else None
         classic = ClassicUpstream(registry, loop)
         upstreams |= dict.fromkeys(("native", "upstream"), HttpUpstream(connections)) | {"classic": classic}
-        watch = Watch(registry, connections, loop, agents.apply, dispatcher.pool_changed, PROBED)
+        watch = Watch(
+            registry, connections, loop, agents.apply, dispatcher.pool_changed, PROBED, dispatcher.heard_since
+        )
         reloader = Reloader(config, Rooms(dispatcher, router, clients, agents, watch), self._reread, self._settle)
 
         own = OwnEmbeddings(embedder, _embedding_model(config), dispatcher, rng) if embedder is not None else None

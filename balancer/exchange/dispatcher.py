@@ -274,6 +274,11 @@ class Dispatcher:
                         exchange.backend_lost()
         self.queue.pump()
 
+    def heard_since(self, name: str, since: float) -> bool:
+        """Whether tokens came from this backend since then."""
+        streaming = [exchange for exchange in self._active if exchange.state is State.STREAMING]
+        return any(exchange.backend == name and exchange.times.heard_at > since for exchange in streaming)
+
     def _slot_freed(self, index: int) -> None:
         if len(self.queue):
             self.queue.pump()

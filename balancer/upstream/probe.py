@@ -3,6 +3,9 @@
 ``GET /health`` where the engine has it, else ``GET /v1/models``, which also says what it offers, and ``GET /metrics``
 where that tells its load. Out after three failures in a row. Providers over HTTPS are asked for their models only: what
 they charge for and limit is requests.
+
+A probe that was not answered in time says nothing where the time was this process's own: where its loop was late, or
+where the engine's tokens came meanwhile. Else a balancer with too much to do would take all its backends for dead.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ log = logging.getLogger("balancer.upstream")
 
 PROBE_INTERVAL_S = 2.0
 PROBE_TIMEOUT_S = 2.0
+LATE_S: Final = 0.25
+"""A timer that fires so much too late was not the only thing that waited for the loop."""
 MODELS_INTERVAL_S = 30.0
 ANSWER_MAX_BYTES: Final = 1 << 20
 METRICS_MAX_BYTES: Final = 4 << 20
@@ -31,8 +36,13 @@ KV_PARTS: Final = 500_000
 """Of an engine that tells which share of its KV cache is used, but not how many tokens it holds: taken for so many."""
 
 
+class Late(Exception):
+    """No answer in time, and no time for it."""
+
+
 class Prober:
-    """Watches one upstream. ``listed`` is told what it offers, ``verdict`` how each probe went, with the load."""
+    """Watches one upstream. ``listed`` is told what it offers, ``verdict`` how each probe went, with the load;
+    ``heard_since`` tells whether tokens came from it since then."""
 
     def __init__(
         self,
@@ -40,6 +50,7 @@ class Prober:
         pool: ConnectionPool,
         listed: Callable[[Listing], None],
         verdict: Callable[[bool, Load | None], None],
+        heard_since: Callable[[float], bool] = lambda since: False,
     ) -> None:
         self.spec = spec
         """Where and as whom to ask; may be replaced by one of another key."""
@@ -48,6 +59,7 @@ class Prober:
         self._pool = pool
         self._listed = listed
         self._verdict = verdict
+        self._heard_since = heard_since
         self._listed_at: float | None = None
         self._has_health = True
         self._has_metrics = not spec.tls
@@ -59,6 +71,8 @@ class Prober:
             try:
                 await self._probe(began)
                 load = await self._load()
+            except Late:
+                log.debug("upstream %s: a probe came to nothing, this process is late itself", self.spec.name)
             except (FetchError, TimeoutError, ValueError) as error:
                 if self.trouble is None:
                     log.warning("upstream %s: %s", self.spec.name, str(error) or "no answer in time")
@@ -102,15 +116,26 @@ class Prober:
         except NotThere:
             self._has_metrics = False
             return None
-        except (FetchError, TimeoutError):
+        except (FetchError, TimeoutError, Late):
             return None
         found = parse_load(text.decode("utf-8", "replace"))
         self._has_metrics = found is not None
         return as_load(found) if found is not None else None
 
     async def _get(self, path: str, max_bytes: int = ANSWER_MAX_BYTES) -> bytes:
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
-            return await fetch(self._pool, self.spec, path, max_bytes)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                return await fetch(self._pool, self.spec, path, max_bytes)
+        except (FetchError, TimeoutError) as error:
+            late_s = loop.time() - began - PROBE_TIMEOUT_S
+            waited = (
+                isinstance(error, TimeoutError) or late_s > -LATE_S
+            )  # dialling has its own limit
+            if late_s > LATE_S or (waited and self._heard_since(began)):
+                raise Late from None
+            raise
 
 
 def as_load(found: EngineLoad) -> Load:

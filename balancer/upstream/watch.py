@@ -43,8 +43,11 @@ class Watch:
         apply: Callable[[Iterable[Transition]], None],
         pool_changed: Callable[[Iterable[Transition]], None],
         timings: Timings,
+        heard_since: Callable[[str, float], bool] = lambda name, since: False,
     ) -> None:
         self.pool = pool
+        self.heard_since = heard_since
+        """Whether tokens came from a backend of this name since then."""
         self._registry = registry
         self._clock = clock
         self._apply = apply

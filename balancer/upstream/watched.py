@@ -25,6 +25,8 @@ class Registrar(Protocol):
 
     def verdict(self, spec: BackendSpec, lease_id: int, healthy: bool, load: Load | None) -> None: ...
 
+    def heard_since(self, name: str, since: float) -> bool: ...
+
 
 class Watched:
     """See the module. All its registrations are of one instance, so that none of them ends a stream."""
@@ -36,7 +38,7 @@ class Watched:
         self._listing: Listing | None = None
         self._spec = self._offered()
         self.lease_id = registrar.register(self._spec)
-        self._prober = Prober(self._spec, registrar.pool, self._listed, self._verdict)
+        self._prober = Prober(self._spec, registrar.pool, self._listed, self._verdict, self._heard_since)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -82,3 +84,6 @@ class Watched:
 
     def _verdict(self, healthy: bool, load: Load | None) -> None:
         self._registrar.verdict(self._spec, self.lease_id, healthy, load)
+
+    def _heard_since(self, since: float) -> bool:
+        return self._registrar.heard_since(self._spec.name, since)

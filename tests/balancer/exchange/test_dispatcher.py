@@ -138,3 +138,16 @@ def test_health_of_the_clock_is_the_dispatchers_own() -> None:
     hall = Hall()
     hall.clock.now += 42.0
     assert hall.dispatcher.uptime_s == 42.0
+
+
+def test_a_backend_is_heard_of_by_the_tokens_that_come_from_it() -> None:
+    hall = Hall()
+    hall.join("a")
+    hall.ask()
+    assert not hall.dispatcher.heard_since("a", -1.0), "asking is no sign of life"
+    hall.pass_time(1.0)
+    hall.calls[0].say("x")
+    now = hall.clock.now
+    assert hall.dispatcher.heard_since("a", now - 0.5) and not hall.dispatcher.heard_since("b", now - 0.5)
+    hall.pass_time(1.0)
+    assert not hall.dispatcher.heard_since("a", now + 0.5)

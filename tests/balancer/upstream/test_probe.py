@@ -224,3 +224,44 @@ async def test_metrics_that_fail_say_nothing_of_the_engines_health(how: str, mon
         await watcher.heard(3)
         assert all(watcher.verdicts)
         assert paths(engine).count("/metrics") >= 2, "the next round may be better"
+
+
+async def test_a_probe_in_vain_says_nothing_while_tokens_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "PROBE_TIMEOUT_S", 0.02)
+    asked, streams = asyncio.Event(), True
+
+    async def silent(v: Visit) -> None:
+        if engine.visits[3:]:
+            asked.set()
+        await asyncio.Event().wait()
+
+    async with Engine(silent).running() as engine:
+        watcher, pool = Watcher(), ConnectionPool()
+        spec = await resolved(parse_upstream(f"http://127.0.0.1:{engine.port}"))
+        prober = Prober(spec, pool, watcher.listed, watcher.verdict, lambda since: streams)
+        task = asyncio.ensure_future(prober.run())
+        async with asyncio.timeout(10):
+            await asked.wait()
+        assert watcher.verdicts == [] and prober.trouble is None
+        streams = False
+        await watcher.heard(1)
+        assert watcher.verdicts[0] is False
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        pool.close()
+
+
+async def test_a_probe_in_vain_says_nothing_where_this_process_was_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "PROBE_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(probe, "LATE_S", 0.05)
+
+    async def stalls(v: Visit) -> None:
+        if len(engine.visits) == 1:
+            ends_at = asyncio.get_running_loop().time() + 0.2
+            while asyncio.get_running_loop().time() < ends_at:
+                pass  # the loop that both sides share
+        await asyncio.Event().wait()
+
+    async with Engine(stalls).running() as engine, probing(engine) as watcher:
+        await watcher.heard(1)
+        assert len(engine.visits) >= 2, "the first was not counted"
