@@ -130,9 +130,7 @@ class Prober:
                 return await fetch(self._pool, self.spec, path, max_bytes)
         except (FetchError, TimeoutError) as error:
             late_s = loop.time() - began - PROBE_TIMEOUT_S
-            waited = (
-                isinstance(error, TimeoutError) or late_s > -LATE_S
-            )  # dialling has its own limit
+            waited = isinstance(error, TimeoutError) or late_s > -LATE_S  # dialling has its own limit
             if late_s > LATE_S or (waited and self._heard_since(began)):
                 raise Late from None
             raise
