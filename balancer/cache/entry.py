@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from typing import Final, NamedTuple
 
 from balancer.cache.keys import CacheKeys
 
-ENTRY_OVERHEAD_BYTES: Final = 700
+ENTRY_OVERHEAD_BYTES: Final = 800
 """What an entry costs beside its two texts and its vector: objects, hash tables, LRU order (measured, rounded up)."""
-
 
 QUESTION_KEPT_CHARS: Final = 256
 """Of a question that is compared exactly only: what people need to recognise it."""
@@ -102,4 +100,10 @@ def entry_for(
 
 def entry_bytes(text: str, question: str) -> int:
     """What an entry weighs without its vector."""
-    return sys.getsizeof(text) + sys.getsizeof(question) + ENTRY_OVERHEAD_BYTES
+    return _text_bytes(text) + _text_bytes(question) + ENTRY_OVERHEAD_BYTES
+
+
+def _text_bytes(text: str) -> int:
+    """Without `sys.getsizeof`, which says another thing once Python keeps a text's UTF-8 beside it: two bytes a
+    character and three of UTF-8, for most scripts, where it is not ASCII."""
+    return len(text) if text.isascii() else 5 * len(text)

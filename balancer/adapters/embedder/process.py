@@ -157,6 +157,7 @@ class Embedder:
             "waiting": self._waiting.lookups,
             "background": self._waiting.background,
             "encodings": self._waiting.encodings,
+            "in_batch": len(self._batch),
             "embedded": self.embedded,
             "batches": self.batches,
             "late": self.late,
