@@ -134,7 +134,7 @@ class Flight:
         seat.near = near
         if opening is not None:
             seat.opened(opening)
-        if begun is not None and begun.text:
+        if begun is not None:  # without a text, too: it is what tells the role
             endpoint = "chat" if chat else "completions"
             seat.events(text_event(endpoint, begun.id, begun.model, begun.created, begun.text))
         self.others.append(seat)

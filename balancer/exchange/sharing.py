@@ -136,7 +136,7 @@ class Sharing(Exchange):
         if self._keys is None or self._keys.max_tokens != keys.max_tokens or not _alike(mine, other.request):
             return None
         opening, begun = None, None
-        if self.state is State.STREAMING:
+        if self.state is State.STREAMING or self._resumption is not None:  # else nothing was told yet
             begun = self.journal.so_far()
             if begun is None:
                 return None

@@ -173,6 +173,32 @@ def test_a_backend_that_dies_is_made_up_for_once_for_all() -> None:
     assert all(len(sink.openings) == 2 and sink.openings[1].resumed for sink in asked)
 
 
+def test_who_joins_between_two_backends_misses_nothing() -> None:
+    hall = Hall(cache=True)
+    hall.join("a", slots=1)
+    hall.join("b", slots=1)
+    _, first = hall.ask()
+    hall.ask("other")
+    hall.calls[0].say("Once ")
+    hall.leave(hall.calls[0].backend)
+    _, late = hall.ask()
+    assert late.text == "Once " and len(hall.calls) == 2, "it waits for the other one's slot"
+    hall.calls[1].answer("x")
+    hall.calls[2].answer("upon")
+    assert first.text == late.text == "Once upon"
+
+
+def test_who_joins_before_the_first_word_is_told_the_role() -> None:
+    hall = a_hall()
+    body = {"messages": [{"role": "user", "content": "hello"}]}
+    hall.ask(endpoint="chat", body=body)
+    hall.calls[0].send(
+        event(b'{"id":"1","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}')
+    )
+    _, late = hall.ask(endpoint="chat", body=body)
+    assert b'"role":"assistant"' in late.raw and len(hall.calls) == 1
+
+
 def test_what_fails_for_good_fails_for_all() -> None:
     hall = Hall(cache=True)
     hall.join("a")
