@@ -30,5 +30,15 @@ def draw_another(ends: Sequence[float], first: int, rng: Rng) -> int:
     return _at(ends, point if point < begin else point + (end - begin))
 
 
+def draw_two(candidates: Candidates, ledger: Ledger, rng: Rng) -> tuple[int, int]:
+    """Two of them, or the only one twice."""
+    if len(candidates) == 1:
+        only = int(candidates[0])
+        return only, only
+    ends = ends_of(candidates, ledger)
+    at = draw(ends, rng)
+    return int(candidates[at]), int(candidates[draw_another(ends, at, rng)])
+
+
 def _at(ends: Sequence[float], point: float) -> int:
     return min(bisect_right(ends, point), len(ends) - 1)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
-from balancer.routing.draw import draw, draw_another, ends_of
+from balancer.routing.draw import draw_two
 from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
 
 DECAY_S = 10.0
@@ -40,11 +40,7 @@ class LeastLatency:
     def choose(
         self, candidates: Candidates, view: PoolView, ledger: Ledger, need: RouteNeed, now: float, rng: Rng
     ) -> int:
-        if len(candidates) == 1:
-            return int(candidates[0])
-        ends = ends_of(candidates, ledger)
-        at = draw(ends, rng)
-        first, second = int(candidates[at]), int(candidates[draw_another(ends, at, rng)])
+        first, second = draw_two(candidates, ledger, rng)
         return first if self._cost(first, ledger, now) <= self._cost(second, ledger, now) else second
 
     def leased(self, lease: Lease, ledger: Ledger, need: RouteNeed, now: float) -> None:

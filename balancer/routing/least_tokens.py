@@ -18,17 +18,17 @@ from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
 from balancer.routing.alike import next_of_least
 from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
-from balancer.routing.work import RUNNING_TOKENS, Work
+from balancer.routing.work import RUNNING_TOKENS, ByWork, Work
 
 
-class LeastTokens:
+class LeastTokens(ByWork):
     """An `AttentivePolicy`."""
 
     name = "least-tokens"
     wants_blocks = False
 
     def __init__(self) -> None:
-        self._work: Work | None = None
+        super().__init__()
         self._last = -1
 
     def choose(
@@ -43,21 +43,6 @@ class LeastTokens:
     def leased(self, lease: Lease, ledger: Ledger, need: RouteNeed, now: float) -> None:
         assert self._work is not None
         self._work.leased(lease, ledger, need.prompt_tokens, now)
-
-    def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
-        if self._work is not None:
-            self._work.first_token(lease, ledger, now)
-
-    def failed(self, lease: Lease, ledger: Ledger, now: float) -> None:
-        """The breaker counts failures."""
-
-    def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
-        if self._work is not None:
-            self._work.ended(lease, ledger)
-
-    def beat(self, index: int, ledger: Ledger, now: float) -> None:
-        if self._work is not None:
-            self._work.beat(index, ledger)
 
     def explain(
         self, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float

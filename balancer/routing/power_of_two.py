@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
-from balancer.routing.draw import draw, draw_another, ends_of
+from balancer.routing.draw import draw_two
 from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
 
 
@@ -24,11 +24,7 @@ class PowerOfTwo:
     def choose(
         self, candidates: Candidates, view: PoolView, ledger: Ledger, need: RouteNeed, now: float, rng: Rng
     ) -> int:
-        if len(candidates) == 1:
-            return int(candidates[0])
-        ends = ends_of(candidates, ledger)
-        at = draw(ends, rng)
-        first, second = int(candidates[at]), int(candidates[draw_another(ends, at, rng)])
+        first, second = draw_two(candidates, ledger, rng)
         in_flight, weights = ledger.in_flight, ledger.weight
         return first if in_flight[first] * weights[second] <= in_flight[second] * weights[first] else second
 

@@ -30,20 +30,20 @@ from balancer.routing.least_tokens import costs_of
 from balancer.routing.policy import BYTES_A_TOKEN, Candidates, Parts, Rng, RouteNeed
 from balancer.routing.prefix_index import TOKENS_A_BLOCK, Level, PrefixIndex
 from balancer.routing.spread import Spread
-from balancer.routing.work import RUNNING_TOKENS_OF_HIT, Work
+from balancer.routing.work import RUNNING_TOKENS_OF_HIT, ByWork, Work
 
 MISS_PRICE = 2.0
 FULL_PRICE = 3.0
 SPREAD_S = 0.2
 
 
-class PrefixAffinity:
+class PrefixAffinity(ByWork):
     """An `AttentivePolicy`."""
 
     name = "prefix-affinity"
 
     def __init__(self) -> None:
-        self._work: Work | None = None
+        super().__init__()
         self._index = PrefixIndex(0)
         self._spread = Spread(0)
         self._generation: dict[int, int] = {}
@@ -92,21 +92,6 @@ class PrefixAffinity:
             self._index.sent(index, need.blocks, ledger.kv_total[index])
             self._spread.gave(index, self._work.s_per_token[index])
             self._price[index] = MISS_PRICE + FULL_PRICE * self._index.fullness[index]
-
-    def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
-        if self._work is not None:
-            self._work.first_token(lease, ledger, now)
-
-    def failed(self, lease: Lease, ledger: Ledger, now: float) -> None:
-        """The breaker counts failures."""
-
-    def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
-        if self._work is not None:
-            self._work.ended(lease, ledger)
-
-    def beat(self, index: int, ledger: Ledger, now: float) -> None:
-        if self._work is not None:
-            self._work.beat(index, ledger)
 
     def explain(
         self, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float

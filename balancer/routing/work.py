@@ -184,3 +184,26 @@ class Work:
 
 def _reals(size: int) -> array[float]:
     return array("d", bytes(8 * size))
+
+
+class ByWork:
+    """What policies that go by it have in common: the work is told what becomes of a lease, and of each beat."""
+
+    def __init__(self) -> None:
+        self._work: Work | None = None
+        """Once there was something to choose from."""
+
+    def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        if self._work is not None:
+            self._work.first_token(lease, ledger, now)
+
+    def failed(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        """The breaker counts failures."""
+
+    def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
+        if self._work is not None:
+            self._work.ended(lease, ledger)
+
+    def beat(self, index: int, ledger: Ledger, now: float) -> None:
+        if self._work is not None:
+            self._work.beat(index, ledger)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.routing.draw import draw, draw_another, ends_of
+from balancer.routing.draw import draw, draw_another, draw_two, ends_of
 from balancer.routing.policy import FEW
 from tests.balancer.routing.pools import CHAT, Pool
 
@@ -52,3 +52,16 @@ def test_whatever_is_drawn_is_there(weights: list[float], number: float, data: s
     first = data.draw(st.integers(0, len(weights) - 1))
     assert 0 <= draw(ends, Fixed(number)) < len(weights)
     assert 0 <= draw_another(ends, first, Fixed(number)) < len(weights)
+
+
+def test_of_two_that_are_drawn_neither_is_the_other_unless_there_is_but_one() -> None:
+    pool, rng = Pool("round-robin"), random.Random(1)
+    for number in range(3):
+        pool.add(f"b{number}", weight=WEIGHTS[number])
+    (tier,) = pool.registry.view.group(CHAT.model, CHAT.endpoint).tiers
+    for _ in range(200):
+        first, second = draw_two(tier.indexes, pool.ledger, rng)
+        assert first != second and {first, second} <= set(tier.indexes)
+    before = rng.getstate()
+    assert draw_two(tier.indexes[:1], pool.ledger, rng) == (tier.indexes[0], tier.indexes[0])
+    assert rng.getstate() == before, "nothing is drawn where there is nothing to draw"
