@@ -19,7 +19,7 @@ from setuptools import setup  # type: ignore[import-untyped]
 ROOT = Path(__file__).resolve().parent
 WANTED = os.environ.get("LLM_BALANCER_COMPILE", "") not in ("", "0")
 MODULES = {
-    ".": ("corking", "histogram", "request"),
+    ".": ("corking", "histogram", "meters", "request"),
     "admission": ("keys",),
     "cache": (
         "changes", "control", "counters", "entry", "epochs", "expiry", "keys", "lru", "question", "store", "timely",
@@ -32,9 +32,9 @@ MODULES = {
         "budget", "cached", "detour", "dispatcher", "exchange", "hedged", "journal", "lookup", "ports",
         "flight", "recording", "sharing", "state", "telling", "timeline", "turn", "unread",
     ),
-    "pool": ("breaker", "detector", "load", "member", "outliers", "pace", "registry", "view"),
+    "pool": ("breaker", "detector", "ledger", "load", "member", "outliers", "pace", "registry", "view"),
     "routing": (
-        "adaptive", "alike", "blocks", "eligible", "least_connections", "least_tokens", "prefix_affinity",
+        "adaptive", "alike", "blocks", "eligible", "least_connections", "least_tokens", "need", "prefix_affinity",
         "prefix_index", "select", "spread", "work",
     ),
     "upstream": ("connection", "http"),
@@ -42,7 +42,7 @@ MODULES = {
     "wire/http1": ("build", "parsing", "repeats", "requests", "responses"),
 }  # fmt: skip
 """By folder of the package. Not those that mypyc cannot take: msgspec's structs (``wire.openai``, ``wire.whole``), and
-classes with a base such as `RuntimeError` (``pool.ledger``). A compiled class has only compiled subclasses.
+classes with a base such as `RuntimeError`. A compiled class has only compiled subclasses.
 """
 NEEDED = ("mypy", "msgspec", "numpy", "types-cachetools")
 """To compile: what mypyc reads types from, in the versions that the types were checked with."""

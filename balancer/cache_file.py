@@ -1,4 +1,4 @@
-"""The cache's entries in a file, so that they survive a restart: SQLite, written by a thread of its own.
+"""The cache's entries, and what was learned of them, in a file that survives a restart: SQLite, written by a thread.
 
 The file holds questions and answers in clear text, and nobody but its owner may read it (mode 0600). A file that can't
 be read, or of another format, is set aside under another name, and a new one begun: losing the cache costs time, never
@@ -18,12 +18,13 @@ from typing import Any, Final, NamedTuple
 
 from balancer.cache.changes import Came
 from balancer.cache.keys import KEY_BYTES
+from balancer.cache_memory import Snapshot
 from balancer.cache_rows import KeptEntry, decode_row, encode_row
 
 FORMAT: Final = 1
 """Of the rows; another is set aside, not read."""
 CLOSE_WAIT_S: Final = 10.0
-_LOCK_WAIT_S: Final = 0.5
+LOCK_WAIT_S: Final = 0.5
 _PAIR_BYTES: Final = 2 * KEY_BYTES
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -42,6 +43,8 @@ class Kept(NamedTuple):
     """Keys of rows that can't be read."""
     denied: list[bytes]
     epochs: object
+    learned: str | None = None
+    """What near answers had taught (`balancer.cache_memory`)."""
 
 
 class Batch(NamedTuple):
@@ -57,6 +60,8 @@ class Batch(NamedTuple):
     """Likewise."""
     embedder: str | None
     unix_offset_s: float
+    learned: Snapshot | None = None
+    """If there is more than before."""
 
 
 class FileBusy(Exception):
@@ -66,9 +71,10 @@ class FileBusy(Exception):
 class CacheFile:
     """One batch at a time: who has another waits until ``idle``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock_wait_s: float = LOCK_WAIT_S) -> None:
         """Opens it, setting aside what is there if need be. Raises `FileBusy`, or `OSError` for a bad path."""
         self.path = path
+        self._lock_wait_s = lock_wait_s
         self.trouble: str | None = None
         """Why the last batch was not written, if it wasn't."""
         self.written = 0
@@ -131,7 +137,7 @@ class CacheFile:
             return self._opened()
 
     def _connected(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, _LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self.path, self._lock_wait_s, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             connection.execute("PRAGMA journal_mode=TRUNCATE")
@@ -175,7 +181,14 @@ class CacheFile:
                 entries.append(kept)
         denied = [pair for (pair,) in execute("SELECT pair FROM denied ORDER BY rowid") if len(pair) == _PAIR_BYTES]
         epochs = execute("SELECT value FROM meta WHERE name = 'epochs'").fetchone()
-        return Kept(entries, lost, denied, json.loads(epochs[0]) if epochs is not None else None)
+        learned = execute("SELECT value FROM meta WHERE name = 'learned'").fetchone()
+        return Kept(
+            entries,
+            lost,
+            denied,
+            json.loads(epochs[0]) if epochs is not None else None,
+            learned[0] if learned is not None and isinstance(learned[0], str) else None,
+        )
 
     # --- in the thread
 
@@ -213,6 +226,8 @@ class CacheFile:
                 connection.executemany("INSERT OR REPLACE INTO denied VALUES (?)", ((pair,) for pair in batch.denied))
             if batch.epochs is not None:
                 connection.execute("INSERT OR REPLACE INTO meta VALUES ('epochs', ?)", (json.dumps(batch.epochs),))
+            if batch.learned is not None:
+                connection.execute("INSERT OR REPLACE INTO meta VALUES ('learned', ?)", (batch.learned.text(),))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:

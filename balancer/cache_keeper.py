@@ -1,6 +1,7 @@
-"""Keeps the cache's entries in a file over a restart, off the way of requests.
+"""Keeps the cache's entries, and what the bound has learned, in a file over a restart, off the way of requests.
 
-Changes are handed to the file's thread about once a second, so a kill loses the last second. Vectors are not kept:
+Changes are handed to the file's thread about once a second, so a kill loses the last second (and `LEARNED_EVERY_S` of
+what was learned). Vectors are not kept:
 after a start the questions are embedded anew, in the background and the latest first, so that another embedder, model
 or verdict finds nothing of its predecessor's; until then an entry answers equal requests alone.
 """
@@ -14,12 +15,18 @@ from typing import Any, Final
 from balancer.cache.changes import Came, Change
 from balancer.cache.store import CacheStore
 from balancer.cache.unembedded import Waiting
-from balancer.cache_file import Batch, CacheFile
+from balancer.cache_file import Batch, CacheFile, Kept
+from balancer.cache_memory import Snapshot, recall, snapshot, version
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.ports import Clock
+from balancer.exchange.trials import Trials
 
 SAVE_EVERY_S: Final = 1.0
 RETRY_S: Final = 30.0
+LEARNED_EVERY_S: Final = 10.0
+"""What was learned is written as a whole: some microseconds for a pool, some milliseconds for all that there may be."""
+SIMPLE: Final = "simple"
+"""Stands for the name of a verdict that has none."""
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +42,10 @@ class CacheKeeper:
         clock: Clock,
         unix_time: Callable[[], float],
         embedder_id: Callable[[], str | None],
+        *,
+        late: Kept | None = None,
     ) -> None:
+        """``late``: what was in the file, where the store was in use before; its entries are in the store already."""
         self._store = store
         self._lane = lane
         self._file = file
@@ -43,17 +53,26 @@ class CacheKeeper:
         self._unix_time = unix_time
         self._embedder_id = embedder_id
         self._next_at = 0.0
-        self._whole = False
+        self._whole = late is not None
+        """All is to be written anew."""
         self._dead: list[bytes] = []
         """Keys in the file that are to leave it, beside those that leave the store."""
-        self._restored = self._restore()
+        self._trials: Trials | None = None
+        self._learned_at, self._learned_version = 0.0, 0
+        kept = late if late is not None else self._read()
+        self._told = kept.learned
+        """What an earlier run had learned, until somebody wants to know."""
+        self._restored = len(kept.entries) if late is not None else self._restore(kept)
         self._changes = store.follow()
-        self._denied = store.denials.count
-        self._epochs = lane.epochs.as_dict()
+        self._denied = store.denials.count if late is None else -1
+        self._epochs = lane.epochs.as_dict() if late is None else None
 
-    def _restore(self) -> int:
+    def _read(self) -> Kept:
         now = self._clock.time()
-        kept = self._file.read(now, self._unix_time() - now, self._store.limits.max_entries)
+        return self._file.read(now, self._unix_time() - now, self._store.limits.max_entries)
+
+    def _restore(self, kept: Kept) -> int:
+        now = self._clock.time()
         self._lane.epochs.restore(kept.epochs)
         self._store.denials.restore(kept.denied)
         restored = [each for each in kept.entries if self._store.restore(each.entry, now)]
@@ -64,19 +83,33 @@ class CacheKeeper:
         log.info("%d cached answers of an earlier run, from %s", len(self._store), self._file.path)
         return len(self._store)
 
+    def learn(self, trials: Trials) -> None:
+        """Keep what near answers teach, too, and tell what they taught before."""
+        self._trials = trials
+        told, self._told = self._told, None
+        if told is not None:
+            now = self._clock.time()
+            found = recall(trials.bound, told, self._verdict(), now, self._unix_time() - now, self._created)
+            if found is not None and trials.checks is not None:
+                trials.checks.recall(found.judge, found.controls)
+            what = "taken up again" if found is not None else "of another verdict or damaged, and not taken up"
+            log.info("what near answers taught an earlier run is %s", what)
+        self._learned_version = version(trials.bound)
+
     def advance(self, now: float) -> None:
         """Every tick."""
         if now >= self._next_at and self._file.idle:
             self._next_at = now + SAVE_EVERY_S
             if self._file.trouble is not None and not self._whole:
                 self._whole, self._next_at = True, now + RETRY_S
+                self._learned_version = -1
             else:
-                self._save()
+                self._save(self._learned(now) if now >= self._learned_at else None)
 
     def close(self) -> None:
         """Write what is left."""
         if self._file.trouble is None:
-            self._save()
+            self._save(self._learned(self._clock.time()))
         self._file.close()
 
     def stats(self) -> dict[str, Any]:
@@ -89,7 +122,24 @@ class CacheKeeper:
             "trouble": self._file.trouble,
         }
 
-    def _save(self) -> None:
+    def _created(self, key: bytes) -> float | None:
+        entry = self._store.entry(key)
+        return entry.created if entry is not None else None
+
+    def _verdict(self) -> str:
+        verdict = self._store.verdict
+        return verdict.id if verdict is not None else SIMPLE
+
+    def _learned(self, now: float) -> Snapshot | None:
+        """What was learned, if that is more than before."""
+        trials = self._trials
+        if trials is None or (found := version(trials.bound)) == self._learned_version:
+            return None
+        self._learned_version, self._learned_at = found, now + LEARNED_EVERY_S
+        judge, controls = trials.checks.learned() if trials.checks is not None else ("", {})
+        return snapshot(trials.bound, self._verdict(), judge, controls, self._unix_time() - now)
+
+    def _save(self, learned: Snapshot | None) -> None:
         changes = self._changes.take()
         whole = changes is None or self._whole
         came, gone = (self._all(), list[bytes]()) if changes is None or self._whole else _last(changes)
@@ -98,9 +148,9 @@ class CacheKeeper:
         denied = denials.pairs() if denials.count != self._denied else None
         told = epochs if epochs != self._epochs else None
         self._whole, self._dead, self._denied, self._epochs = False, [], denials.count, epochs
-        if came or gone or whole or denied is not None or told is not None:
+        if came or gone or whole or denied is not None or told is not None or learned is not None:
             offset_s = self._unix_time() - self._clock.time()
-            self._file.save(Batch(came, gone, whole, denied, told, self._embedder_id(), offset_s))
+            self._file.save(Batch(came, gone, whole, denied, told, self._embedder_id(), offset_s, learned))
 
     def _all(self) -> list[Came]:
         waiting = self._lane.unembedded.scopes()

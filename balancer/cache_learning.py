@@ -27,6 +27,8 @@ def learn_from_traffic(config: Config, dispatcher: Dispatcher, rng: Lot, new_id:
     trials.checks = checks
     lane.trials = trials
     lane.on_wrong = bound.reported
+    if lane.keeper is not None:
+        lane.keeper.learn(trials)
     if config.cache_check_share:
         lane.controls = checks
         dispatcher.on_wait = checks.preempt

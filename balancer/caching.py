@@ -17,6 +17,7 @@ from balancer.cache.learned import BadVerdictFile, LearnedVerdict
 from balancer.cache.store import CacheLimits, CacheStore
 from balancer.cache_file import CacheFile, FileBusy
 from balancer.cache_keeper import CacheKeeper
+from balancer.cache_late import LateKeeper
 from balancer.config import Config
 from balancer.errors import ConfigError
 from balancer.exchange.cached import CacheLane
@@ -33,7 +34,7 @@ def cache_lane(
 ) -> CacheLane | None:
     """The cache; ``None`` where it is turned off. Without an embedder it has its exact tier alone.
 
-    Raises `ConfigError` where its file can't be. One that another process uses is left to that.
+    Raises `ConfigError` where its file can't be. One that another process uses is waited for.
     """
     if not config.cache:
         return None
@@ -51,15 +52,14 @@ def cache_lane(
         epochs=Epochs(config.cache_version),
     )
     if config.cache_file is not None:
+        known = (lambda: embedder.id) if embedder is not None else lambda: None
         try:
-            file = CacheFile(config.cache_file)
+            lane.keeper = CacheKeeper(store, lane, CacheFile(config.cache_file), clock, unix_time, known)
         except FileBusy as error:  # perhaps of a predecessor that still drains
-            log.warning("%s: the cache begins empty, and its entries will not be kept", error)
-            return lane
+            log.warning("%s: the cache begins empty, and takes the file once it is free", error)
+            lane.keeper = LateKeeper(store, lane, config.cache_file, clock, unix_time, known)
         except OSError as error:
             raise ConfigError(f"cache-file: {config.cache_file}: {error.strerror or error}") from None
-        known = (lambda: embedder.id) if embedder is not None else lambda: None
-        lane.keeper = CacheKeeper(store, lane, file, clock, unix_time, known)
     return lane
 
 

@@ -99,6 +99,7 @@ class Daemon:
         config, loop = self._config, asyncio.get_running_loop()
         port = config.port or await free_port(config.host)
         rng = random.Random()  # seeded by the system; ids are names, not secrets
+        new_id = lambda: rng.getrandbits(96).to_bytes(12, "little").hex()  # noqa: E731
 
         registry = Registry(tick_s=TICK_S)
         cork = Cork(loop.call_soon)
@@ -118,7 +119,7 @@ class Daemon:
             cache=cache_lane(config, embedder, loop),
             default_model=config.default_model,
         )
-        learn_from_traffic(config, dispatcher, rng, lambda: f"{rng.getrandbits(96):024x}")
+        learn_from_traffic(config, dispatcher, rng, new_id)
         agents = Agents(
             registry,
             loop,
@@ -135,7 +136,7 @@ class Daemon:
         clients = Clients(
             dispatcher,
             client_limits(config),
-            lambda: f"{rng.getrandbits(96):024x}",
+            new_id,
             config.keys,
         )
         dispatcher.rules, clients.explains = config.models, config.explain

@@ -19,10 +19,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from balancer.cache.bound_parts import Pool, Record
 from balancer.cache.entry import Entry
 from balancer.cache.judge_error import JudgeError, Share, wilson
-from balancer.cache.observations import BINS, EQUAL, OFFERED, REPORTED, RIGHT, SERVED, WRONG, Tally, bin_of
-from balancer.cache.posterior import CONFIDENCE, Floats, Posterior
+from balancer.cache.observations import BINS, EQUAL, OFFERED, REPORTED, RIGHT, SERVED, WRONG, bin_of
+from balancer.cache.posterior import CONFIDENCE, Posterior
 
 POOLS_MAX: Final = 1024
 ENTRIES_MAX: Final = 4096
@@ -31,42 +32,10 @@ POOLS_SHOWN_MAX: Final = 8
 HALF_LIFE_S: Final = 86_400.0
 """What was learned a day ago counts half: engines, prompts and people change."""
 _LOOK_AGAIN_S: Final = 600.0
-_LOOK_AGAIN_OFFERS: Final = 256
+LOOK_AGAIN_OFFERS: Final = 256
 _ALONE_CHECKS_MIN: Final = 8
 _ALONE_EVERY: Final = 16
 """A tenth of a millisecond is spent on an entry once in so many checks of its pool."""
-
-
-class _Pool:
-    __slots__ = ("informed", "learned", "limit", "looked_at", "offers", "tally", "weights")
-
-    def __init__(self, now: float) -> None:
-        self.tally = Tally()
-        self.informed = False
-        """Anything was ever learned."""
-        self.learned = 0
-        """How often its numbers were worked out."""
-        self.limit = BINS
-        self.weights: Floats | None = None
-        self.looked_at = now
-        self.offers = 0
-        """Since it was looked at."""
-
-
-class _Record:
-    """What one entry's answer was found to be."""
-
-    __slots__ = ("alone", "created", "learned", "limit", "tally")
-
-    def __init__(self, created: float) -> None:
-        self.created = created
-        self.tally = Tally()
-        self.limit = BINS
-        """Bins below are served if the pool serves them; from here on the entry's own record speaks against it."""
-        self.alone = 0
-        """Bins below are served whatever the pool does."""
-        self.learned = 0
-        """Of which state of its pool that is."""
 
 
 class Bound:
@@ -84,9 +53,11 @@ class Bound:
         """Of what was served."""
         self.checked_withheld = {EQUAL: 0, RIGHT: 0, WRONG: 0}
         self._posterior = Posterior(allowed, judge)
-        self._pools: OrderedDict[tuple[str, str], _Pool] = OrderedDict()
-        self._records: OrderedDict[bytes, _Record] = OrderedDict()
-        self._served_at: OrderedDict[bytes, int] = OrderedDict()
+        self.pools: OrderedDict[tuple[str, str], Pool] = OrderedDict()
+        self.records: OrderedDict[bytes, Record] = OrderedDict()
+        """By key of the entry."""
+        self.served_at: OrderedDict[bytes, int] = OrderedDict()
+        """By key of the entry: the bin of the claim that it was last served at."""
 
     def admits(self, entry: Entry, probability: float | None, now: float) -> bool:
         """Whether an answer that the verdict allows may be served; counts it as offered.
@@ -95,7 +66,7 @@ class Bound:
         taken to expect half of what is allowed.
         """
         at, pool = self._bin(probability), self._pool(entry, now)
-        record = self._records.get(entry.key)
+        record = self.records.get(entry.key)
         if record is not None and record.created != entry.created:
             record = None
         if record is None or at < record.limit:
@@ -103,8 +74,8 @@ class Bound:
         if not pool.informed:
             return True
         pool.offers += 1
-        if pool.offers >= _LOOK_AGAIN_OFFERS or now - pool.looked_at >= _LOOK_AGAIN_S:
-            self._look(pool, now)
+        if pool.offers >= LOOK_AGAIN_OFFERS or now - pool.looked_at >= _LOOK_AGAIN_S:
+            self.look(pool, now)
         admitted = at < (pool.limit if record is None else min(pool.limit, record.limit))
         if not admitted and record is not None:
             admitted = at < self._alone(record, pool)
@@ -115,10 +86,10 @@ class Bound:
         at = self._bin(probability)
         self._pool(entry, now).tally.add(SERVED, at)
         self.served += 1
-        self._served_at[entry.key] = at
-        self._served_at.move_to_end(entry.key)
-        if len(self._served_at) > ENTRIES_MAX:
-            self._served_at.popitem(last=False)
+        self.served_at[entry.key] = at
+        self.served_at.move_to_end(entry.key)
+        if len(self.served_at) > ENTRIES_MAX:
+            self.served_at.popitem(last=False)
 
     def observe(self, entry: Entry, probability: float | None, found: int, now: float, *, served: bool) -> None:
         """An answer was checked; ``found`` is one of EQUAL, RIGHT and WRONG, ``served`` whether a client had got it."""
@@ -127,21 +98,20 @@ class Bound:
         if at < record.limit:
             pool.tally.add(found, at)  # else it says nothing of what the pool would serve
         record.tally.add(found, at)
-        expected, _ = self._posterior.entry_share(record.tally.counts)
-        record.limit = int((expected <= self.allowed).sum()) if record.tally.wrong else BINS
+        record.limit = self.limit_of(record)
         record.learned = 0
-        self._look(pool, now)
+        self.look(pool, now)
 
     def reported(self, entry: Entry, now: float) -> bool:
         """Somebody says that the entry's answer was wrong for them; true: it had been served to a near question, so
         that this says something of the verdict."""
-        at = self._served_at.pop(entry.key, None)
+        at = self.served_at.pop(entry.key, None)
         if at is None:
             return False
         self.reports += 1
         pool = self._pool(entry, now)
         pool.tally.add(REPORTED, at)
-        self._look(pool, now)
+        self.look(pool, now)
         return True
 
     def rejudge(self, judge: JudgeError) -> None:
@@ -184,17 +154,44 @@ class Bound:
                 "false_no": round(self.judge.false_no, 3),
                 "labels": self.judge.labels,
             },
-            "entries_known": len(self._records),
+            "entries_known": len(self.records),
             "pools": [self._told(key, pool) for key, pool in self._foremost()],
         }
 
+    def pool(self, tenant: str, model: str, now: float) -> Pool:
+        """This tenant's entries for this model."""
+        key = (tenant, model)
+        pool = self.pools.get(key)
+        if pool is None:
+            if len(self.pools) >= POOLS_MAX:
+                self.pools.popitem(last=False)
+            pool = self.pools[key] = Pool(now)
+        else:
+            self.pools.move_to_end(key)
+        return pool
+
+    def limit_of(self, record: Record) -> int:
+        """From which bin on an entry's record speaks against it."""
+        if not record.tally.wrong:
+            return BINS
+        expected, _ = self._posterior.entry_share(record.tally.counts)
+        return int((expected <= self.allowed).sum())
+
+    def look(self, pool: Pool, now: float) -> None:
+        """Work out anew what the pool may serve."""
+        pool.tally.fade(0.5 ** (max(now - pool.looked_at, 0.0) / HALF_LIFE_S))
+        pool.looked_at, pool.offers, pool.informed = now, 0, True
+        pool.weights = self._posterior.weigh(pool.tally.counts)
+        pool.limit = self._posterior.limit(pool.tally.counts, pool.weights)
+        pool.learned += 1
+
     # Inside
 
-    def _foremost(self) -> list[tuple[tuple[str, str], _Pool]]:
-        informed = [item for item in self._pools.items() if item[1].informed]
+    def _foremost(self) -> list[tuple[tuple[str, str], Pool]]:
+        informed = [item for item in self.pools.items() if item[1].informed]
         return sorted(informed, key=lambda item: item[1].limit)[:POOLS_SHOWN_MAX]
 
-    def _told(self, key: tuple[str, str], pool: _Pool) -> dict[str, Any]:
+    def _told(self, key: tuple[str, str], pool: Pool) -> dict[str, Any]:
         counts = pool.tally.counts
         weights = pool.weights if pool.weights is not None else self._posterior.weigh(counts)
         return {
@@ -209,35 +206,19 @@ class Bound:
     def _bin(self, probability: float | None) -> int:
         return bin_of(1.0 - probability if probability is not None else self.allowed / 2)
 
-    def _pool(self, entry: Entry, now: float) -> _Pool:
-        key = (entry.tenant, entry.model)
-        pool = self._pools.get(key)
-        if pool is None:
-            if len(self._pools) >= POOLS_MAX:
-                self._pools.popitem(last=False)
-            pool = self._pools[key] = _Pool(now)
-        else:
-            self._pools.move_to_end(key)
-        return pool
+    def _pool(self, entry: Entry, now: float) -> Pool:
+        return self.pool(entry.tenant, entry.model, now)
 
-    def _record(self, entry: Entry) -> _Record:
-        record = self._records.get(entry.key)
+    def _record(self, entry: Entry) -> Record:
+        record = self.records.get(entry.key)
         if record is None or record.created != entry.created:  # another answer: what was known is of the old one
-            record = self._records[entry.key] = _Record(entry.created)
-        self._records.move_to_end(entry.key)
-        if len(self._records) > ENTRIES_MAX:
-            self._records.popitem(last=False)
+            record = self.records[entry.key] = Record(entry.created)
+        self.records.move_to_end(entry.key)
+        if len(self.records) > ENTRIES_MAX:
+            self.records.popitem(last=False)
         return record
 
-    def _look(self, pool: _Pool, now: float) -> None:
-        """Work out anew what the pool may serve."""
-        pool.tally.fade(0.5 ** (max(now - pool.looked_at, 0.0) / HALF_LIFE_S))
-        pool.looked_at, pool.offers, pool.informed = now, 0, True
-        pool.weights = self._posterior.weigh(pool.tally.counts)
-        pool.limit = self._posterior.limit(pool.tally.counts, pool.weights)
-        pool.learned += 1
-
-    def _alone(self, record: _Record, pool: _Pool) -> int:
+    def _alone(self, record: Record, pool: Pool) -> int:
         """Up to where the entry's own record is good enough, starting from what the pool knows without it."""
         if record.tally.checks < _ALONE_CHECKS_MIN:
             return 0

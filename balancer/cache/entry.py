@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from balancer.cache.keys import CacheKeys
 
@@ -14,7 +15,8 @@ QUESTION_KEPT_CHARS: Final = 256
 """Of a question that is compared exactly only: what people need to recognise it."""
 
 
-class Entry(NamedTuple):
+@dataclass(init=False, slots=True)
+class Entry:
     """A complete answer in plain text. Times are monotonic seconds."""
 
     key: bytes
@@ -39,6 +41,40 @@ class Entry(NamedTuple):
     expires_at: float
     size_bytes: int
     """Without its vector."""
+
+    def __init__(
+        self,
+        key: bytes,
+        tenant: str,
+        model: str,
+        question: str,
+        text: str,
+        finish_reason: str,
+        answered_by: str,
+        backend: str,
+        prompt_tokens: int | None,
+        completion_tokens: int | None,
+        max_tokens: int | None,
+        made_s: float,
+        created: float,
+        expires_at: float,
+        size_bytes: int,
+    ) -> None:
+        self.key = key
+        self.tenant = tenant
+        self.model = model
+        self.question = question
+        self.text = text
+        self.finish_reason = finish_reason
+        self.answered_by = answered_by
+        self.backend = backend
+        self.prompt_tokens = prompt_tokens
+        self.completion_tokens = completion_tokens
+        self.max_tokens = max_tokens
+        self.made_s = made_s
+        self.created = created
+        self.expires_at = expires_at
+        self.size_bytes = size_bytes
 
     @property
     def id(self) -> str:

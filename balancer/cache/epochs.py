@@ -52,3 +52,13 @@ class Epochs:
         if not all(type(count) is int and 0 <= count < 1 << _COUNTER_BITS for count in counts):
             return
         self._latest, self._all, self._models = counts[0], counts[1], dict(models or {})
+
+    def merge(self, told: object) -> None:
+        """Go on from what `as_dict` gave elsewhere, and forget what was forgotten here, too."""
+        here = self.as_dict()
+        self.restore(told)
+        self._latest = max(self._latest, here["latest"])
+        if here["all"]:
+            self.advance()
+        for model in here["models"]:
+            self.advance(model)

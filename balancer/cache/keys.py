@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -74,7 +75,8 @@ class KeyRules(NamedTuple):
     """The ``user`` field is part of the key."""
 
 
-class CacheKeys(NamedTuple):
+@dataclass(init=False, slots=True)
+class CacheKeys:
     """How the cache knows one request. Equal exact keys also mean: may share one upstream call."""
 
     tenant: str
@@ -89,6 +91,26 @@ class CacheKeys(NamedTuple):
     """An answer of more completion tokens does not serve; ``None``: any does."""
     skip: str | None
     near_skip: str | None
+
+    def __init__(
+        self,
+        tenant: str,
+        model: str,
+        exact: bytes | None,
+        scope: bytes | None,
+        text: str,
+        max_tokens: int | None,
+        skip: str | None,
+        near_skip: str | None,
+    ) -> None:
+        self.tenant = tenant
+        self.model = model
+        self.exact = exact
+        self.scope = scope
+        self.text = text
+        self.max_tokens = max_tokens
+        self.skip = skip
+        self.near_skip = near_skip
 
 
 _Question: TypeAlias = tuple[Any, str, str | None]

@@ -10,6 +10,7 @@ import io
 import json
 import math
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
@@ -55,6 +56,8 @@ class LearnedVerdict:
             raise BadVerdictFile(f"no verdict's file: {error}") from error
         if self._network.features != COUNT or not self._curve:
             raise BadVerdictFile("a verdict's file of another version")
+        self.id = blake2b(data, digest_size=8).hexdigest()
+        """Another one's probabilities are not to be compared with its own."""
         self.meta: dict[str, Any] = meta
         """How it was made and what it was measured to do."""
         self._weights: list[float] = words.tolist()

@@ -32,7 +32,7 @@ RIGHT: Final = 4
 """Checked, and judged right."""
 WRONG: Final = 5
 """Checked, and judged wrong."""
-_ROWS: Final = 6
+ROWS: Final = 6
 
 COUNTS_MAX: Final = 4096.0
 """Beyond so many of a kind all are halved: what is old says less than what is new."""
@@ -49,7 +49,7 @@ class Tally:
     __slots__ = ("counts",)
 
     def __init__(self) -> None:
-        self.counts: Counts = np.zeros((_ROWS, BINS))
+        self.counts: Counts = np.zeros((ROWS, BINS))
 
     def add(self, row: int, at: int) -> None:
         """Count one more in a bin."""

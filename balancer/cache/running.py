@@ -6,6 +6,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from balancer.cache.entry import Entry, entry_for
 from balancer.cache.keys import CacheKeys
 from balancer.cache.learned import LearnedVerdict
 from balancer.cache.reading import Reading
@@ -34,6 +35,19 @@ class Match(NamedTuple, Generic[Who]):
     keys: CacheKeys
     similarity: float
     probability: float
+
+    def entry(self, now: float) -> Entry:
+        """What its answer will be once it is made, as far as it is known."""
+        return entry_for(
+            self.keys,
+            text="",
+            finish_reason="",
+            answered_by="",
+            backend="",
+            prompt_tokens=None,
+            completion_tokens=None,
+            now=now,
+        )
 
 
 class _Asked(NamedTuple, Generic[Who]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from balancer.errors import Failure, bad_request
@@ -60,11 +61,11 @@ def make_asked(ask: Ask, *, id: str, tenant: str, explains: bool) -> Request | F
     if isinstance(request, Failure):
         return request
     if explains or not ask.fallback:
-        request = request._replace(wishes=Wishes(fallback=ask.fallback, explain=explains))
+        request = replace(request, wishes=Wishes(fallback=ask.fallback, explain=explains))
     if ask.resume and ask.first_token_s is ask.between_tokens_s is None:
         return request
-    return request._replace(
-        resumable=ask.resume, first_token_s=ask.first_token_s, between_tokens_s=ask.between_tokens_s
+    return replace(
+        request, resumable=ask.resume, first_token_s=ask.first_token_s, between_tokens_s=ask.between_tokens_s
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -52,7 +53,7 @@ def _request(fields: dict[str, Any], raw: bytes) -> Request | Failure:
         request = make_request(fields, id="", tenant=tenant or "local")
     else:
         return bad_request('"endpoint" must be chat, completions, embeddings or responses')
-    return request if isinstance(request, Failure) else request._replace(wishes=Wishes(arm))
+    return request if isinstance(request, Failure) else replace(request, wishes=Wishes(arm))
 
 
 def _explained(dispatcher: Dispatcher, request: Request) -> dict[str, Any] | Failure:

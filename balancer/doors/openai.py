@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -139,7 +140,7 @@ class OpenAIDoor:
         failure = own.unready()
         if failure is not None:
             return _error(failure)
-        return _begin(own.dispatcher, request._replace(model=own.name), connection)
+        return _begin(own.dispatcher, replace(request, model=own.name), connection)
 
     # --- what is told at once
 
@@ -173,7 +174,8 @@ def _request(
         request = make_passed(body, endpoint, id=id, tenant=tenant, cache=cache, stream=stream, raw=raw)
     if not options.limited or isinstance(request, Failure):
         return request
-    return request._replace(
+    return replace(
+        request,
         deadline_s=options.deadline_s,
         first_token_s=options.first_token_s,
         between_tokens_s=options.between_tokens_s,
@@ -183,11 +185,11 @@ def _request(
 
 
 def _begin(dispatcher: Dispatcher, request: Request, connection: HttpConnection) -> OpenAIAnswer:
-    clock, created = dispatcher.clock, dispatcher.unix_time()
+    clock, unix_time = dispatcher.clock, dispatcher.unix_time
     if request.endpoint in ("chat", "completions"):
-        answer = OpenAIAnswer(connection, request, clock, created, usage_wanted=usage_wanted(request.body))
+        answer = OpenAIAnswer(connection, request, clock, unix_time, usage_wanted=usage_wanted(request.body))
     else:
-        answer = PassedAnswer(connection, request, clock, created)
+        answer = PassedAnswer(connection, request, clock, unix_time)
     answer.exchange = dispatcher.begin(request, answer)
     return answer
 

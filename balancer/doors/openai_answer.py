@@ -8,6 +8,7 @@ proxies between would think it dead; from there on an error is an event, never a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -37,18 +38,24 @@ class OpenAIAnswer:
     """One request's answer on its connection; a `balancer.exchange.ports.Sink` and a `balancer.doors.http.Pending`."""
 
     __slots__ = (
-        "_begun", "_clock", "_connection", "_created", "_early", "_frame", "_head_sent", "_journal", "_opening",
-        "_request", "_said_at", "_usage_wanted", "_whole", "exchange",
+        "_begun", "_clock", "_connection", "_early", "_frame", "_head_sent", "_journal", "_opening",
+        "_request", "_said_at", "_unix_time", "_usage_wanted", "_whole", "exchange",
     )  # fmt: skip
 
     def __init__(
-        self, connection: HttpConnection, request: Request, clock: Clock, created: int, *, usage_wanted: bool
+        self,
+        connection: HttpConnection,
+        request: Request,
+        clock: Clock,
+        unix_time: Callable[[], int],
+        *,
+        usage_wanted: bool,
     ) -> None:
         self._connection = connection
         self._frame = http1.chunk if connection.chunked else bytes
         self._request = request
         self._clock = clock
-        self._created = created
+        self._unix_time = unix_time
         self._usage_wanted = usage_wanted
         self._opening: Opening | None = None
         self._journal: Journal | None = None
@@ -188,7 +195,8 @@ class OpenAIAnswer:
             usage = openai.usage_of(answer.prompt_tokens, answer.completion_tokens)
         endpoint = self._request.endpoint
         answer_id = openai.answer_id(endpoint, self._request.id)
-        return whole_body(endpoint, answer_id, outcome.model, self._created, answer.text, answer.finish_reason, usage)
+        created = self._unix_time()
+        return whole_body(endpoint, answer_id, outcome.model, created, answer.text, answer.finish_reason, usage)
 
 
 def facts_of(opening: Opening | None) -> tuple[tuple[str, str], ...]:
@@ -207,10 +215,23 @@ def facts_of(opening: Opening | None) -> tuple[tuple[str, str], ...]:
     return facts
 
 
-@lru_cache(_OPENINGS_KNOWN_MAX)
 def fields_of(opening: Opening | None) -> bytes:
-    """The same as lines of a head; most answers have those of an earlier one."""
-    return "".join([f"{name}: {value}\r\n" for name, value in facts_of(opening)]).encode("latin-1", "replace")
+    """The same as lines of a head."""
+    if opening is None:
+        return b""
+    if opening.similarity is opening.age_s is None and not opening.model and not opening.explanation:
+        return _fields_of_miss(opening.backend, opening.cache, opening.attempts)
+    return _lines_of(facts_of(opening))
+
+
+@lru_cache(_OPENINGS_KNOWN_MAX)
+def _fields_of_miss(backend: str, cache: str, attempts: int) -> bytes:
+    """Most answers have those of an earlier one."""
+    return _lines_of(facts_of(Opening(backend, cache, attempts)))
+
+
+def _lines_of(facts: tuple[tuple[str, str], ...]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in facts]).encode("latin-1", "replace")
 
 
 def cache_header(opening: Opening) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from balancer.doors.http import HttpConnection
 from balancer.doors.openai_answer import OpenAIAnswer
 from balancer.errors import Failure
@@ -15,8 +17,10 @@ class PassedAnswer(OpenAIAnswer):
 
     __slots__ = ("_last",)
 
-    def __init__(self, connection: HttpConnection, request: Request, clock: Clock, created: int) -> None:
-        super().__init__(connection, request, clock, created, usage_wanted=True)
+    def __init__(
+        self, connection: HttpConnection, request: Request, clock: Clock, unix_time: Callable[[], int]
+    ) -> None:
+        super().__init__(connection, request, clock, unix_time, usage_wanted=True)
         self._last = b""
 
     def events(self, events: bytes) -> None:

@@ -42,6 +42,9 @@ class Keeper(Protocol):
     def advance(self, now: float) -> None:
         """Every tick."""
 
+    def learn(self, trials: Trials) -> None:
+        """Keep what near answers teach, too, and tell what they taught before."""
+
     def close(self) -> None: ...
 
     def stats(self) -> dict[str, Any]: ...
@@ -139,21 +142,19 @@ class CacheLane:
         except Exception as error:
             _tell_of(error)
             return None
-        if found is not None and trials is not None:
-            coming = entry_for(
-                found.keys,
-                text="",
-                finish_reason="",
-                answered_by="",
-                backend="",
-                prompt_tokens=None,
-                completion_tokens=None,
-                now=now,
-            )
-            if not trials.bound.admits(coming, found.probability, now):
-                return None
-            trials.bound.serves(coming, found.probability, now)
+        if (
+            found is not None
+            and trials is not None
+            and not trials.bound.admits(found.entry(now), found.probability, now)
+        ):
+            return None
         return found
+
+    def joined(self, found: Match[Any]) -> None:
+        """The request that asked shares that answer."""
+        if self.trials is not None:
+            now = self._clock.time()
+            self.trials.bound.serves(found.entry(now), found.probability, now)
 
     def read(self, keys: CacheKeys, embedding: Embedding) -> Reading | None:
         """What the learned verdict keeps of the question; ``None`` where it does not judge, or can't read it."""

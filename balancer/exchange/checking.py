@@ -16,6 +16,7 @@ from __future__ import annotations
 import enum
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from balancer.cache.bound import Bound
@@ -176,7 +177,7 @@ class Checks:
     def _ask(self, check: Check) -> None:
         """Ask a backend what the client had asked. The answer to a near question is kept, as any other."""
         use = "bypass" if check.kind is Kind.CONTROL else "refresh"
-        request = check.request._replace(id=self._new_id(), cache=use, deadline_s=ASKING_S, resumable=False)
+        request = replace(check.request, id=self._new_id(), cache=use, deadline_s=ASKING_S, resumable=False)
         check.state = State.ASKING
         self._running[check] = None
         check.aside = Aside(lambda answer: self._answered(check, answer))
@@ -221,11 +222,24 @@ class Checks:
         self._controls["equal" if found == EQUAL else "wrong" if found == WRONG else "right"] += 1
         if self._controls.total() > CONTROLS_MAX:
             self._controls = Counter({said: count // 2 for said, count in self._controls.items()})
+        self._rejudge()
+
+    def _rejudge(self) -> None:
         prior, judged = self._prior, self._controls["right"] + self._controls["wrong"]
         if prior.labels or judged >= CONTROLS_MIN:
             labels = prior.labels + judged
             false_no = (prior.false_no * prior.labels + self._controls["wrong"]) / labels
             self._bound.rejudge(JudgeError(prior.false_yes, min(false_no, RATE_MAX), labels))
+
+    def learned(self) -> tuple[str, dict[str, int]]:
+        """Who judges, and what the controls have told of them."""
+        return self._judge.name, dict(self._controls)
+
+    def recall(self, judge: str, controls: dict[str, int]) -> None:
+        """What `learned` told in an earlier run; of another judge it says nothing."""
+        if judge == self._judge.name:
+            self._controls.update({said: controls.get(said, 0) for said in ("equal", "right", "wrong")})
+            self._rejudge()
 
     def _give_up(self, check: Check, why: str) -> None:
         aside, check.aside = check.aside, None

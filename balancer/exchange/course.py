@@ -7,6 +7,7 @@ something; and all where the operator wants them hedged. All others go the commo
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from balancer.admission.aliases import ModelRules
 from balancer.admission.canary import Rng
@@ -49,7 +50,7 @@ class Course:
 
     def told(self, opening: Opening) -> Opening:
         """With what this client may know besides."""
-        return opening._replace(model=self.model if self.tells_model else "", explanation=self.explanation)
+        return replace(opening, model=self.model if self.tells_model else "", explanation=self.explanation)
 
 
 def course_of(

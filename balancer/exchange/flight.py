@@ -6,6 +6,7 @@ is cut alone when that is reached.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 from balancer import errors
@@ -66,8 +67,8 @@ class Seat:
     def _mine(self, opening: Opening) -> Opening:
         near = self.near
         if near is None:
-            return opening._replace(cache=JOINED, attempts=0)
-        return opening._replace(cache=JOINED, attempts=0, similarity=near.similarity, probability=near.probability)
+            return replace(opening, cache=JOINED, attempts=0)
+        return replace(opening, cache=JOINED, attempts=0, similarity=near.similarity, probability=near.probability)
 
     def events(self, events: bytes) -> None:
         if not self.paused:

@@ -6,7 +6,8 @@ the bound is relayed all the same but can be neither cached nor resumed.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from balancer.wire.continuation import Begun
 from balancer.wire.openai import Chunk, Usage, chunk_text, is_plain, parse_chunk
@@ -20,7 +21,8 @@ _USAGE_WITHIN: Final = 3
 """Usage comes in one of the last pieces."""
 
 
-class Answer(NamedTuple):
+@dataclass(init=False, slots=True)
+class Answer:
     """What the events said. ``finish_reason`` is ``None`` where the answer did not end."""
 
     text: str
@@ -30,6 +32,22 @@ class Answer(NamedTuple):
     completion_tokens: int | None
     plain: bool
     """One choice of text and nothing else: only such an answer can be told again from its text."""
+
+    def __init__(
+        self,
+        text: str,
+        finish_reason: str | None,
+        model: str,
+        prompt_tokens: int | None,
+        completion_tokens: int | None,
+        plain: bool,
+    ) -> None:
+        self.text = text
+        self.finish_reason = finish_reason
+        self.model = model
+        self.prompt_tokens = prompt_tokens
+        self.completion_tokens = completion_tokens
+        self.plain = plain
 
 
 class Journal:

@@ -81,6 +81,10 @@ class Lookup:
         side = self.side
         return self._lane.match(self.keys, side) if side is not None else None
 
+    def joined(self, found: Match[Any]) -> None:
+        """The request shares the answer that was found."""
+        self._lane.joined(found)
+
     def may_be_matched(self, who: object) -> None:
         """The answer is being made for ``who``: let those find it who ask what means the same."""
         if self.side is not None:

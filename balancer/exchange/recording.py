@@ -16,23 +16,28 @@ CLIENT_LEFT = 499
 
 def record_of(exchange: Exchange, outcome: Outcome | None, failure: Failure | None, now: float) -> Record:
     """Of an exchange that has ended: with an ``outcome``, a ``failure``, or neither where the client left."""
-    request, usage = exchange.request, exchange.journal.usage() or (None, None)
-    attempts, resumed = exchange.attempts, exchange.resumed
+    usage = exchange.journal.usage()
+    tokens_in, tokens_out = (None, None) if usage is None else usage
+    ttft_s: float | None
     if outcome is not None:
-        model, backend, cache = outcome.model, outcome.backend, outcome.cache
+        model, backend, cache, done, status = outcome.model, outcome.backend, outcome.cache, "completed", 200
         queue_s, ttft_s, total_s = outcome.queue_s, outcome.ttft_s, outcome.total_s
-        done = "completed"
-        return Record(request, model, backend, done, 200, cache, attempts, resumed, queue_s, ttft_s, total_s, *usage)
-    code, status = ("cancelled", CLIENT_LEFT) if failure is None else (failure.code, failure.status)
+    else:
+        model, backend, cache = exchange.model, exchange.backend, exchange.cache_part
+        done, status = ("cancelled", CLIENT_LEFT) if failure is None else (failure.code, failure.status)
+        queue_s, ttft_s, total_s = exchange.times.so_far(now)
     return Record(
-        request,
-        exchange.model,
-        exchange.backend,
-        code,
+        exchange.request,
+        model,
+        backend,
+        done,
         status,
-        exchange.cache_part,
-        attempts,
-        resumed,
-        *exchange.times.so_far(now),
-        *usage,
+        cache,
+        exchange.attempts,
+        exchange.resumed,
+        queue_s,
+        ttft_s,
+        total_s,
+        tokens_in,
+        tokens_out,
     )

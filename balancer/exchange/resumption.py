@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from balancer.errors import Failure
 from balancer.exchange.journal import Journal
 from balancer.pool.backend import BackendSpec
@@ -42,7 +44,7 @@ class Resumption:
         endpoint, body = continued(request.body, request.endpoint, spec.abilities, spec.endpoints, begun)
         self._asked_as = endpoint
         self._seam = Seam(begun, summed="continue_from" in body)
-        return request._replace(endpoint=endpoint, body=body, raw=b"")
+        return replace(request, endpoint=endpoint, body=body, raw=b"")
 
     def rewrite(self, events: bytes) -> bytes:
         """Events of the backend that goes on, as those of the answer it goes on with. Raises `ValueError`."""

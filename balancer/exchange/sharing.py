@@ -8,6 +8,7 @@ others, so nobody has to start anew; if its backend fails that is dealt with as 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from balancer.cache.control import cache_control
@@ -87,6 +88,8 @@ class Sharing(Exchange):
         seat = leader.take_in(self, keys, self._sink) if leader is not None else None
         if seat is None and control.look and (near := lookup.match()) is not None:
             seat = near.who.take_in(self, keys, self._sink, near)
+            if seat is not None:
+                lookup.joined(near)
         if seat is not None:
             self._seat = seat
             self.cache_part = JOINED
@@ -121,7 +124,7 @@ class Sharing(Exchange):
         self.state = step(self.state, Event.END)
         mine = self.times.shared(outcome, JOINED, self._hub.clock.time())
         if self._seat is not None and (near := self._seat.near) is not None:
-            mine = mine._replace(similarity=near.similarity, probability=near.probability)
+            mine = replace(mine, similarity=near.similarity, probability=near.probability)
         self._sink.done(mine)
         self._let_go()
         self._hub.ended(self, mine, None)

@@ -33,24 +33,31 @@ class Limits:
         )
 
 
-@dataclass(slots=True)
+@dataclass(init=False, slots=True)
 class Timeline:
     """The moments of one exchange; 0 for those that have not come."""
 
     began_at: float
     ends_at: float
     """When the whole exchange must be over."""
-    leased_at: float = 0.0
-    first_at: float = 0.0
-    heard_at: float = 0.0
+    leased_at: float
+    first_at: float
+    heard_at: float
     """The last sign of the backend."""
-    asked_at: float = 0.0
+    asked_at: float
     """When the backend of now was asked; `leased_at` and `first_at` are those of the first that answered."""
-    answered_at: float = 0.0
-    pieces: int = 0
+    answered_at: float
+    pieces: int
     """In how many its answer came so far."""
-    client_slow: bool = False
+    client_slow: bool
     """The client could not follow, so that the backend's pace is not its own."""
+
+    def __init__(self, began_at: float, ends_at: float) -> None:
+        self.began_at = began_at
+        self.ends_at = ends_at
+        self.leased_at = self.first_at = self.heard_at = self.asked_at = self.answered_at = 0.0
+        self.pieces = 0
+        self.client_slow = False
 
     def asked(self, now: float) -> None:
         """A backend was asked."""

@@ -29,6 +29,9 @@ class Times(NamedTuple):
     """To the first token, per 1,000 prompt tokens."""
 
 
+_UNKNOWN = Times(None, None)
+
+
 class Slow(NamedTuple):
     """A backend that is too slow."""
 
@@ -53,7 +56,7 @@ class Comparison:
     def times(self, ttft_s: float | None, prompt_tokens: int | None, itl_s: float | None) -> Times:
         """What of a request can be compared."""
         if ttft_s is None or prompt_tokens is None:
-            return Times(itl_s, None)
+            return _UNKNOWN if itl_s is None else Times(itl_s, None)
         return Times(itl_s, ttft_s * 1000 / max(prompt_tokens, self._limits.least_prompt_tokens))
 
     def add(self, index: int, times: Times, now: float) -> None:

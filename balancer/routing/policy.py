@@ -8,13 +8,15 @@ numpy array when they are many.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
+from balancer.routing.need import BYTES_A_TOKEN as BYTES_A_TOKEN
+from balancer.routing.need import RouteNeed as RouteNeed
 
 FEW = 24
 """Up to here a loop in plain Python is faster than numpy's fixed cost per call."""
@@ -26,9 +28,6 @@ Parts: TypeAlias = dict[str, float]
 """What one candidate's score is made of: names as operators read them, with units; `cost` is the whole, if there is one
 (less is better)."""
 
-BYTES_A_TOKEN = 4
-"""Of English text. Speeds are learned in the same unit, so where it is wrong it is wrong on both sides."""
-
 
 class Rng(Protocol):
     """A source of random numbers, such as `random.Random`."""
@@ -36,30 +35,6 @@ class Rng(Protocol):
     def random(self) -> float:
         """In [0, 1)."""
         ...
-
-
-class RouteNeed(NamedTuple):
-    """What a request asks of a backend."""
-
-    model: str
-    endpoint: str
-    """ "chat", "completions", "embeddings" or "responses"."""
-    prompt_bytes: int = 0
-    exclude: frozenset[str] = frozenset()
-    """Processes (`BackendSpec.process`) that failed this request already."""
-    named: bool = True
-    """The client named the model; else it is the default, and a backend that cannot name its model will do."""
-    resume: bool = False
-    """An answer that another backend began is to be continued: only who can go on from a text will do."""
-    session: str = ""
-    """What the requests of one conversation or user have in common; empty if nothing is known."""
-    blocks: Sequence[int] = ()
-    """The prompt's chained block hashes (`blocks.py`), for a policy that `wants_blocks`."""
-
-    @property
-    def prompt_tokens(self) -> int:
-        """An estimate."""
-        return self.prompt_bytes // BYTES_A_TOKEN
 
 
 class Policy(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import Group, PoolView
@@ -141,7 +141,7 @@ def _why_not(
         return NoBackend(NoBackendReason.WRONG_ENDPOINT)
     if not group.tiers:
         return NoBackend(NoBackendReason.UNAVAILABLE)
-    without_limits = need._replace(prompt_bytes=0)
+    without_limits = replace(need, prompt_bytes=0)
     if any(possible(tier, without_limits) for tier in group.tiers):
         return NoBackend(NoBackendReason.PROMPT_TOO_LONG)
     return NoBackend(NoBackendReason.EXCLUDED)

@@ -70,7 +70,7 @@ async def test_a_running_answer_is_finished_before_it_leaves() -> None:
         await asyncio.wait_for(talk.reader.readuntil(b'"text"'), 20)
         await backend.end()
         assert b"[DONE]" in await talk.closed()
-        assert ("leave", {}) in balancer.told
+        await balancer.until(lambda: ("leave", {}) in balancer.told)
 
 
 async def test_a_second_signal_ends_what_still_runs_in_an_error() -> None:

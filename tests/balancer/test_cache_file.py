@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def key(number: int) -> bytes:
 
 
 def came(*numbers: int, scope: bytes | None = None) -> list[Came]:
-    return [Came(an_entry(question=f"{number}?")._replace(key=key(number)), scope) for number in numbers]
+    return [Came(replace(an_entry(question=f"{number}?"), key=key(number)), scope) for number in numbers]
 
 
 def batch(entries: list[Came] | None = None, **changes: Any) -> Batch:
@@ -144,7 +145,7 @@ def test_what_cannot_be_written_is_told_once_and_may_be_tried_again(
 ) -> None:
     caplog.set_level(logging.WARNING)
     file = CacheFile(path)
-    bad = batch([Came(an_entry()._replace(created="soon"), None)])
+    bad = batch([Came(replace(an_entry(), created="soon"), None)])
     for each in (bad, bad, batch(came(1))):
         file.save(each)
     file.close()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -239,10 +240,10 @@ def test_whatever_happens_the_file_holds_what_the_store_does(path: Path, done: l
             case "tick":
                 run.tick()
             case "restart":
-                before = {entry for entry, _ in run.store.entries()}
+                before = {entry.key: entry for entry, _ in run.store.entries()}
                 run.lane.close()
                 run = Run(path, entries_max=3)
-                assert {entry._replace(created=0, expires_at=0) for entry, _ in run.store.entries()} == {
-                    entry._replace(created=0, expires_at=0) for entry in before
+                assert {entry.key: replace(entry, created=0, expires_at=0) for entry, _ in run.store.entries()} == {
+                    key: replace(entry, created=0, expires_at=0) for key, entry in before.items()
                 }
     run.lane.close()

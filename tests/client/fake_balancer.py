@@ -72,6 +72,8 @@ class FakeBalancer:
         self.wrongs: list[native.Wrong] = []
         self.connections = 0
         self.cancel_seen = asyncio.Event()
+        self.cancel_heard = threading.Event()
+        """The same, for who waits in another thread."""
         self.port = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._exchanges: dict[native.RequestId, tuple[FakeExchange, asyncio.Task[None]]] = {}
@@ -121,6 +123,7 @@ class FakeBalancer:
         elif isinstance(message, native.Cancel):
             self.cancels.append(message.id)
             self.cancel_seen.set()
+            self.cancel_heard.set()
             exchange, task = self._exchanges[message.id]
             if not task.done():
                 exchange.cancelled.set()

@@ -133,7 +133,7 @@ def test_an_interrupt_is_130():
         process.stdout.read()
         process.stdout.close()
         assert process.wait(30) == 130
-        assert fake.cancels == [1]
+        assert fake.cancel_heard.wait(10) and fake.cancels == [1]
 
 
 def test_a_reader_that_has_enough_ends_it_quietly():

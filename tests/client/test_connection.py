@@ -233,13 +233,13 @@ async def test_a_silent_balancer_is_given_up(balancer):
 
 async def test_blank_lines_are_a_sign_of_life(balancer):
     async def script(x: FakeExchange) -> None:
-        for _ in range(15):
+        for _ in range(22):
             await x.raw(b"\n")
             await asyncio.sleep(0.1)
         await x.done()
 
     balancer.script = script
-    async with client.connect("127.0.0.1", balancer.port, silence_timeout_s=1.0) as c:
+    async with client.connect("127.0.0.1", balancer.port, silence_timeout_s=2.0) as c:
         assert await c.ask("a").read() == ""
 
 

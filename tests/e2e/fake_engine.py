@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,6 +32,11 @@ def events(*texts: str, line_end: str = "\n") -> bytes:
     """A whole stream: pieces, the finish, the end mark."""
     done = b"data: [DONE]" + 2 * line_end.encode()
     return b"".join(event(text, None, line_end) for text in texts) + event("", "stop", line_end) + done
+
+
+def as_chat(completions: bytes) -> bytes:
+    """The same events as the other endpoint has them."""
+    return re.sub(rb'"text": ("[^"]*")', rb'"delta": {"content": \1}', completions)
 
 
 def chunk(data: bytes) -> bytes:

@@ -16,8 +16,12 @@ POLL_S: Final = 0.03
 BEAT_S: Final = 1.0
 DEAD_AFTER_S: Final = 3.5 * BEAT_S
 """Three missed beats: each is missed when half an interval has passed since it was due."""
-SLOW_MACHINE_S: Final = 1.25
-"""Allowance for the machine itself where a time is a promise."""
+SLOW_MACHINE_S: Final = 5.0
+"""Allowance for the machine itself where a time is a promise: it is shared, and stands still now and then."""
+FREED_S: Final = 5.0
+"""A second is promised for the slot of a client that left. Nothing else frees it in this time."""
+SERVED_S: Final = 5.0
+"""A plain request beside troublesome ones. One that takes longer hangs."""
 
 
 class HttpAnswer(NamedTuple):
@@ -52,6 +56,14 @@ async def read_http(reader: asyncio.StreamReader) -> HttpAnswer:
     length = headers.get("content-length")
     body = await reader.readexactly(int(length)) if length is not None else await reader.read()
     return HttpAnswer(int(head[0].split()[1]), headers, body)
+
+
+async def rest_of(reader: asyncio.StreamReader) -> bytes:
+    """What still comes until the balancer closes: with a reset, if something was on its way to it."""
+    try:
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
 
 
 async def until(look: Callable[[], Awaitable[T]], right: Callable[[T], object], within_s: float = 10.0) -> T:

@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -31,13 +32,14 @@ def spellings(question: str) -> Iterator[str]:
         yield "".join(word + gap for word, gap in zip(words, (*gaps, ""), strict=True))
 
 
-async def test_near_answers_that_checks_find_wrong_are_served_no_more() -> None:
+async def test_near_answers_that_checks_find_wrong_are_served_no_more_not_even_after_a_restart(tmp_path: Path) -> None:
     made = itertools.count(1)
 
     async def another_each_time(body: dict[str, Any], wire: Wire) -> None:
         await wire.send(HEAD + chunk(events(f"City {next(made)}")) + LAST_CHUNK)
 
-    options = ("--cache-check-share", "0.05", "--cache-wait-ms", "20000")
+    kept = ("--cache-file", str(tmp_path / "cache.db"))
+    options = ("--cache-check-share", "0.05", "--cache-wait-ms", "20000", *kept)
     async with engine(another_each_time) as wrong:
         async with balancer("--upstream", wrong.url, *options, cache=True) as front:
             await front.until(lambda status: status["cache"]["embedder"]["ready"] and status.alive, EMBEDDER_S)
@@ -62,6 +64,18 @@ async def test_near_answers_that_checks_find_wrong_are_served_no_more() -> None:
             assert told["source"] == "checks" and told["interval"][1] > 0.3
             assert sum(told["checking"]["counts"].values()) < 0.2 * served + 20
             await front.until_idle()
+            vectors = (await front.status())["cache"]["vectors"]
+            front.program.terminate()
+            assert await front.program.exited() == 0
+
+        async with balancer("--upstream", wrong.url, *options, cache=True) as front:
+            status = await front.until(
+                lambda status: status["cache"]["vectors"] == vectors and status.alive, EMBEDDER_S
+            )
+            again = status["cache"]["bound"]
+            assert again["checks"]["served"] == told["checks"]["served"] and again["served"] == served
+            assert (await ask(front.port, next(questions))).cache == "miss"
+            assert (await front.status())["cache"]["bound"]["withheld"] == told["withheld"] + 1
 
 
 async def test_shadow_mode_tells_what_it_would_serve() -> None:

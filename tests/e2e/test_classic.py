@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.e2e.pool import Balancer, Pool, backend, balancer, pool
+from tests.e2e.pool import SLOW_MACHINE_S, Balancer, Pool, backend, balancer, pool
 from tests.e2e.programs import Program, output_of, started
 from tests.e2e.talk import ask, talk
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PROGRAMS = str(Path(__file__).with_name("classic_programs.py"))
 STYLES = ("keeps", "closes", "once")
-LISTENS_S = 5.0
+LISTENS_S = 20.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -168,11 +168,13 @@ async def test_a_prompt_too_long_for_every_old_server_is_refused(front: Balancer
 
 
 async def test_an_old_server_works_on_one_prompt_at_a_time(front: Balancer) -> None:
-    async with classic_server(front, "keeps", 0.4):
-        answers = await asyncio.gather(*(ask(front.port, f"one of {n}") for n in range(4)))
+    async with classic_server(front, "keeps", 0.4), talk(front.port) as connection:
+        answers = [connection.ask(f"one of {n}", n) for n in range(4)]
+        await connection.until(lambda: all(answer.queued for answer in answers[1:]))
+        assert (await front.status()).in_flight <= 1 and not answers[0].queued
+        await connection.ended(*answers)
         assert [answer.text for answer in answers] == [f"ONE OF {n}" for n in range(4)]
-        waits_ms = sorted(answer.done["queue_ms"] for answer in answers if answer.done is not None)
-        assert waits_ms[0] < 400 and waits_ms[3] > 1000
+        assert [answer.queued[0] for answer in answers[1:]] == [1, 2, 3]
 
 
 async def test_an_old_server_that_ends_is_out_at_once(front: Balancer) -> None:
@@ -180,16 +182,16 @@ async def test_an_old_server_that_ends_is_out_at_once(front: Balancer) -> None:
         answer = connection.ask("unanswered")
         await front.until(lambda status: status.in_flight == 1)
         await program.kill()
-        await connection.ended(answer, within_s=2.0)
+        await connection.ended(answer, within_s=SLOW_MACHINE_S)
         assert answer.error is not None
-        assert (await front.status())["backends"] == []
+        await front.until(lambda status: status["backends"] == [], SLOW_MACHINE_S)
 
 
 async def test_a_registration_that_makes_no_sense_is_refused(front: Balancer) -> None:
     for garbage in (b"REGISTER|a b|80", b"REGISTER|127.0.0.1|99999", b"REGISTER|169.254.169.254|80", b"REGISTER||"):
         reader, writer = await asyncio.open_connection("127.0.0.1", front.port)
         writer.write(garbage)
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(20.0):
             assert await reader.read() == b"INVALID REGISTER MESSAGE", garbage
         writer.close()
     assert (await front.status())["backends"] == []

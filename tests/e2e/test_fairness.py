@@ -17,8 +17,8 @@ PROMPT = " ".join(f"word{n}" for n in range(TOKENS))
 EIGHT_SLOTS = [["--slots", "4", "--echo-delay-ms", str(TOKEN_MS)]] * 2
 CAPACITY_PER_S = 8 * 1000 / (TOKENS * TOKEN_MS)
 PHASE_S = 6.0
-NOISE_S = 0.2
-"""What a busy machine may add to a request."""
+NOISE_S = 1.0
+"""What a busy machine may add to a request. Behind all that bob has queued she would wait for three seconds more."""
 
 
 def keys_file(folder: Path, **weights: float) -> str:

@@ -15,14 +15,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.e2e.pool import Pool, http, pool, read_http
+from tests.e2e.pool import SERVED_S, Pool, http, pool, read_http, rest_of
 from tests.e2e.talk import check_served, echoed, endless, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BEGINNING_S = 10.0
 """How long a first byte, a line, a head or a registration may take to be complete."""
-SLACK_S = 4.0
+SLACK_S = 15.0
+"""A thousand connections are much for a machine that does something else, too."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -72,7 +73,7 @@ async def test_a_bad_line_is_answered_and_the_connection_lives_on(running: Pool,
     async with unaffected(running), talk(running.port) as connection:
         told = connection.expect(None)
         connection.write(b'{"id":0,"prompt":"first"}\n' + line)
-        await connection.ended(told, within_s=5.0)
+        await connection.ended(told)
         assert told.error is not None and told.error["type"] == "invalid_request_error" and told.error["message"]
         assert code is None or told.code == code
         fine = connection.ask("still here", 9)
@@ -118,7 +119,7 @@ async def test_random_bytes_to_every_door(running: Pool) -> None:
         try:
             writer.write(start + os.urandom(2000))
             writer.write_eof()
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(BEGINNING_S + SLACK_S):
                 await reader.read()
         except ConnectionError:
             pass  # a closed door is an answer
@@ -169,11 +170,14 @@ async def test_smuggled_requests_are_refused_and_the_connection_closed(running: 
     """Fault 35."""
     async with unaffected(running):
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + SMUGGLED[name])
-        writer.write(b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(5.0):
+        writer.write(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
+            + SMUGGLED[name]
+            + b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+        )
+        async with asyncio.timeout(BEGINNING_S):
             answer = await read_http(reader)
-            rest = await reader.read()
+            rest = await rest_of(reader)
         writer.close()
         # 501 for a transfer coding that is not known: RFC 9112, 6.1.
         assert answer.status in (400, 501) and rest == b"", (answer, rest)
@@ -246,17 +250,13 @@ async def test_what_never_comes_to_its_end_is_cut_while_others_are_served(runnin
     silent = [asyncio.create_task(cut_after(b"")) for _ in range(1000)]
     others = {name: asyncio.create_task(cut_after(start)) for name, start in starts.items()}
     others["a slow head"] = asyncio.create_task(trickle())
-    async with asyncio.timeout(BEGINNING_S):
+    async with asyncio.timeout(3 * BEGINNING_S):
         while len(connected) < len(silent) + len(starts):  # our own side of a thousand takes its time
             await asyncio.sleep(0.01)
-    took_s = []
     while not all(task.done() for task in silent):
-        began = loop.time()
-        await check_served(running.port, "real client")
-        took_s.append(loop.time() - began)
+        await check_served(running.port, "real client", within_s=SERVED_S)
         await asyncio.sleep(0.5)
-    assert max(took_s) < 1.0
     ended_s = {name: await task for name, task in others.items()} | {"silent": max([await task for task in silent])}
-    late = {name: seconds for name, seconds in ended_s.items() if seconds > BEGINNING_S + SLACK_S - 0.5}
+    late = {name: seconds for name, seconds in ended_s.items() if seconds > BEGINNING_S + SLACK_S - 1.0}
     assert not late
     await running.balancer.until(lambda status: status.idle and status.alive and status["clients"] <= 2)

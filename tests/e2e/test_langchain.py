@@ -11,14 +11,12 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.fake_engine import DONE, HEAD, Wire, chunk, engine, event
-from tests.e2e.pool import Pool, backend, balancer, pool
+from tests.e2e.pool import FREED_S, Pool, backend, balancer, pool
 from tests.e2e.talk import echoed
 
 langchain_openai = pytest.importorskip("langchain_openai")
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-FREED_S = 1.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -10,12 +10,14 @@ from typing import cast
 import pytest
 import pytest_asyncio
 
-from tests.e2e.pool import Balancer, Pool, Status, pool
+from tests.e2e.broken import never_answers
+from tests.e2e.fake_engine import engine
+from tests.e2e.held import Held
+from tests.e2e.pool import FREED_S, SERVED_S, Balancer, Pool, Status, balancer, pool
 from tests.e2e.talk import Talk, ask, check_served, echoed, endless, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-FREED_S = 1.0
 LEAVE: dict[str, Callable[[Talk], None]] = {"close": Talk.close, "reset": Talk.reset}
 
 
@@ -27,14 +29,15 @@ async def running() -> AsyncIterator[Pool]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sluggish() -> AsyncIterator[Pool]:
-    """A token every second and a half."""
-    async with pool(backends=[["--slots", "8", "--echo-delay-ms", "1500"]]) as found:
-        yield found
+async def sluggish() -> AsyncIterator[Balancer]:
+    """Not even a first token comes."""
+    async with engine(never_answers) as found, balancer("--upstream", found.url) as front:
+        await front.until(lambda status: status.alive)
+        yield front
 
 
 async def freed(front: Balancer, right: Callable[[Status], object]) -> None:
-    """It is so within a second, and the pool serves on."""
+    """It is soon so, and the pool serves on."""
     await front.until(right, FREED_S)
 
 
@@ -54,27 +57,32 @@ async def test_who_leaves_in_mid_stream_frees_the_slot_and_disturbs_nobody(runni
     assert await front.until(lambda status: status.idle and status.running(name) == 0)
 
 
-async def test_who_leaves_between_two_slow_tokens_frees_the_slot(sluggish: Pool) -> None:
-    """Fault 29: there is nothing to write to the client that would tell, for longer than a second."""
-    async with talk(sluggish.port) as leaver, talk(sluggish.port) as patient:
-        leaves, stays = leaver.ask("one two three four"), patient.ask("one two")
-        patient.half_close()
-        await leaver.begun(leaves)
-        leaver.close()
-        await freed(sluggish.balancer, lambda status: status.in_flight == 1)
-        await patient.ended(stays)
-        assert stays.text == "one two"
-    await sluggish.balancer.until_idle()
+async def test_who_leaves_between_two_slow_tokens_frees_the_slot() -> None:
+    """Fault 29: there is nothing to write to the client that would tell."""
+    held = Held("go away", "stay here")
+    async with engine(held) as found, balancer("--upstream", found.url) as front:
+        await front.until(lambda status: status.alive)
+        async with talk(front.port) as leaver, talk(front.port) as patient:
+            leaves, stays = leaver.ask("go away"), patient.ask("stay here")
+            patient.half_close()
+            await asyncio.gather(leaver.begun(leaves), patient.begun(stays))
+            leaver.close()
+            await freed(front, lambda status: status.in_flight == 1)
+            assert not stays.ended
+            held.go_on.set()
+            await patient.ended(stays)
+            assert stays.text == "stay here"
+        await front.until_idle()
 
 
 @pytest.mark.parametrize("way", LEAVE)
-async def test_who_leaves_before_the_first_token_frees_the_slot(sluggish: Pool, way: str) -> None:
+async def test_who_leaves_before_the_first_token_frees_the_slot(sluggish: Balancer, way: str) -> None:
     """Fault 29, while the engine reads the prompt."""
     async with talk(sluggish.port) as leaver:
         leaver.ask("are you there", 1)
-        await sluggish.balancer.until(lambda status: status["exchanges"]["asking"] == 1)
+        await sluggish.until(lambda status: status["exchanges"]["asking"] == 1)
         LEAVE[way](leaver)
-        await freed(sluggish.balancer, lambda status: status.idle)
+        await freed(sluggish, lambda status: status.idle)
 
 
 @pytest.mark.parametrize("way", LEAVE)
@@ -92,14 +100,14 @@ async def test_who_leaves_the_queue_is_forgotten(running: Pool, way: str) -> Non
     await front.until_idle()
 
 
-async def test_a_classic_client_that_closes_has_left(sluggish: Pool) -> None:
+async def test_a_classic_client_that_closes_has_left(sluggish: Balancer) -> None:
     """Fault 29: there, a closed sending side means that nobody waits any more."""
     async with talk(sluggish.port) as leaver:
         leaver.write(b"CLIENT|ADD")
         leaver.write(b"a question")
-        await sluggish.balancer.until(lambda status: status.in_flight == 1)
+        await sluggish.until(lambda status: status.in_flight == 1)
         leaver.half_close()
-        await freed(sluggish.balancer, lambda status: status.idle)
+        await freed(sluggish, lambda status: status.idle)
 
 
 async def test_who_closes_only_the_sending_side_is_answered(running: Pool) -> None:
@@ -133,15 +141,14 @@ async def test_who_does_not_read_is_cut_and_costs_no_memory_and_no_time() -> Non
             line = Talk(reader, writer)
             line.ask(long_words, 1, **endless(8000))
             status = await front.until(lambda status: status.in_flight == 1)
-            slowest_s = 0.0
+            served = 0
             while status.in_flight:
-                began = loop.time()
-                await check_served(front.port, "quick one", within_s=2.0)
-                slowest_s = max(slowest_s, loop.time() - began)
+                await check_served(front.port, "quick one", within_s=SERVED_S)
+                served += 1
                 assert front.program.rss_bytes() - before_bytes < 24 << 20
                 status = await front.status()
             writer.transport.abort()
-        assert slowest_s < 1.0
+        assert served >= 3, "they waited until it was cut"
         counts = (await front.until_idle())["counts"]
         assert counts["cancelled"] == 1
 

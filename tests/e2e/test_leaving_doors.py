@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
 
 import pytest
 import pytest_asyncio
 
-from tests.e2e.pool import Pool, Status, pool
+from tests.e2e.broken import never_answers, stalls
+from tests.e2e.fake_engine import FakeEngine, Script, engine
+from tests.e2e.pool import FREED_S, Balancer, Pool, Status, balancer, pool
 from tests.e2e.streams import PATHS
 from tests.e2e.talk import Talk, check_served, echoed, endless, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-FREED_S: Final = 1.0
 AGAIN: Final = 2
 """So often in a row, so that a slot that is lost only sometimes is missed."""
 SLOTS: Final = 2
@@ -51,51 +53,65 @@ async def running() -> AsyncIterator[Pool]:
         yield found
 
 
+class Silent(NamedTuple):
+    """A balancer whose only engine says nothing more."""
+
+    front: Balancer
+    engine: FakeEngine
+
+    async def check_engine_stopped(self) -> None:
+        """It was asked, and has been told."""
+        await asyncio.wait_for(self.engine.cancelled.wait(), FREED_S)
+        self.engine.cancelled.clear()
+        self.engine.asked.clear()
+
+
+@asynccontextmanager
+async def silent(script: Script) -> AsyncIterator[Silent]:
+    async with engine(script) as found, balancer("--upstream", f"{found.url};slots={SLOTS}") as front:
+        await front.until(lambda status: status.alive)
+        yield Silent(front, found)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sluggish() -> AsyncIterator[Pool]:
-    """A token every second and a half."""
-    async with pool(backends=[["--slots", str(SLOTS), "--echo-delay-ms", "1500"]]) as found:
+async def sluggish() -> AsyncIterator[Silent]:
+    """Not even a first token comes."""
+    async with silent(never_answers) as found:
         yield found
 
 
-async def check_engine_stopped(running: Pool) -> None:
-    """The engine itself works on nothing any more, as it tells with its next beat."""
-    name = running.backends[0].ready["name"]
-    assert await running.balancer.until(lambda status: status.idle and status.running(name) == 0)
-
-
-async def leave(running: Pool, door: str, when: Callable[[Status], object]) -> None:
-    """Ask, leave when it is so, and be forgotten within a second; again and again, in all ways."""
-    front = running.balancer
+async def leave(front: Balancer, door: str, when: Callable[[Status], object]) -> AsyncIterator[None]:
+    """Ask, leave when it is so, and be forgotten soon; again and again, in all ways."""
     for go in [*LEAVE.values()] * AGAIN:
         async with talk(front.port) as leaver:
             leaver.write(ASK[door])
             await front.until(when)
             go(leaver)
             await front.until(lambda status: status.idle, FREED_S)
+        yield
 
 
 @pytest.mark.parametrize("door", ASK)
-async def test_who_leaves_before_the_first_token_frees_the_slot(sluggish: Pool, door: str) -> None:
-    await leave(sluggish, door, lambda status: status["exchanges"]["asking"] == 1)
-    await check_engine_stopped(sluggish)
+async def test_who_leaves_before_the_first_token_frees_the_slot(sluggish: Silent, door: str) -> None:
+    asked = sluggish.engine.asked
+    async for _ in leave(sluggish.front, door, lambda status: asked and status["exchanges"]["asking"] == 1):
+        await sluggish.check_engine_stopped()
 
 
 @pytest.mark.parametrize("door", ["stream", "classic"])
 async def test_who_leaves_in_the_middle_frees_the_slot(running: Pool, door: str) -> None:
-    await leave(running, door, lambda status: status["exchanges"]["streaming"] == 1)
-    await check_engine_stopped(running)
+    front, name = running.balancer, running.backends[0].ready["name"]
+    async for _ in leave(front, door, lambda status: status["exchanges"]["streaming"] == 1):
+        pass
+    # The engine works on nothing any more, as it tells with its next beat.
+    assert await front.until(lambda status: status.idle and status.running(name) == 0)
 
 
-@pytest.mark.parametrize("way", LEAVE)
-async def test_who_leaves_between_two_slow_tokens_frees_the_slot(sluggish: Pool, way: str) -> None:
-    """There is nothing to write to the client that would tell, for longer than a second."""
-    front = sluggish.balancer
-    async with talk(front.port) as leaver:
-        leaver.write(ASK["stream"])
-        await front.until(lambda status: status["exchanges"]["streaming"] == 1)
-        LEAVE[way](leaver)
-        await front.until(lambda status: status.idle, FREED_S)
+async def test_who_leaves_between_two_slow_tokens_frees_the_slot() -> None:
+    """There is nothing to write to the client that would tell."""
+    async with silent(stalls) as slow:
+        async for _ in leave(slow.front, "stream", lambda status: status["exchanges"]["streaming"] == 1):
+            await slow.check_engine_stopped()
 
 
 @pytest.mark.parametrize("door", ASK)
@@ -118,9 +134,9 @@ async def test_who_leaves_the_queue_is_forgotten_and_disturbs_nobody(running: Po
     await check_served(front.port)
 
 
-async def test_the_requests_behind_a_client_that_left_are_not_asked(sluggish: Pool) -> None:
+async def test_the_requests_behind_a_client_that_left_are_not_asked(sluggish: Silent) -> None:
     """HTTP pipelining: who leaves takes all that he asked with him."""
-    front = sluggish.balancer
+    front = sluggish.front
     before = (await front.status())["counts"]
     async with talk(front.port) as leaver:
         leaver.write(ASK["whole"] * 3)

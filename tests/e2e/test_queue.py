@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from tests.e2e.pool import backend, pool
+from tests.e2e.pool import SERVED_S, backend, pool
 from tests.e2e.talk import Answer, Talk, ask, echoed, endless, talk
 
 ONE_SLOT = [["--slots", "1", "--echo-delay-ms", "20"]]
@@ -41,13 +41,14 @@ async def test_requests_are_served_in_the_order_in_which_they_came() -> None:
         waits_ms = [answer.done["queue_ms"] for _, answer in waiting if answer.done is not None]
         assert texts == [echoed("number 0", 60), *(f"number {n}" for n in range(1, 5))]
         assert len(waits_ms) == 5 and waits_ms == sorted(waits_ms)
-        assert waiting[-1][1].queued[:2] == [5, 4]
+        heard = waiting[-1][1].queued
+        assert heard[0] == 5 and len(heard) > 1 and heard == sorted(set(heard), reverse=True)
 
 
 async def test_who_waits_too_long_is_told_so() -> None:
     async with pool("--queue-timeout", "0.7", backends=ONE_SLOT) as (front, _), AsyncExitStack() as stack:
         await occupied(stack, front.port)
-        answer = await ask(front.port, "let me in", within_s=3.0)
+        answer = await ask(front.port, "let me in")
         assert answer.code == "queue_timeout" and answer.queued == [1]
         assert answer.error is not None and answer.error["retry_after_s"] > 0
         assert (await front.status())["queue"]["waiting"] == 0
@@ -59,7 +60,7 @@ async def test_a_full_queue_refuses_at_once() -> None:
         waiting = await stack.enter_async_context(talk(front.port))
         queued = [waiting.ask("wait", n) for n in range(2)]
         await waiting.until(lambda: all(answer.queued for answer in queued))
-        refused = await ask(front.port, "one more", within_s=1.0)
+        refused = await ask(front.port, "one more", within_s=SERVED_S)
         assert refused.code == "queue_full" and refused.error is not None and refused.error["retry_after_s"] > 0
         assert (await front.status())["queue"]["waiting"] == 2
 
@@ -68,7 +69,7 @@ async def test_a_deadline_that_passes_in_the_queue_never_reaches_a_backend() -> 
     """Fault 28."""
     async with pool(backends=ONE_SLOT) as (front, _), AsyncExitStack() as stack:
         connection = await occupied(stack, front.port)
-        answer = await ask(front.port, "quick", within_s=3.0, deadline_s=0.5)
+        answer = await ask(front.port, "quick", within_s=SERVED_S, deadline_s=0.5)
         assert answer.code == "deadline_passed" and not answer.pieces
         connection.cancel("stream")
         await connection.ended(connection.answers["stream"])

@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.certificates import make_certificate, needs_openssl
-from tests.e2e.pool import Balancer, backend, balancer, http
-from tests.e2e.programs import Program, output_of, python
-from tests.e2e.talk import Answer, Talk, ask, check_served, echoed, endless, talk
+from tests.e2e.fake_engine import FakeEngine, engine
+from tests.e2e.held import Held
+from tests.e2e.pool import Balancer, balancer, http
+from tests.e2e.programs import output_of, python
+from tests.e2e.talk import Answer, Talk, ask, check_served, talk
 
-TOKENS = 100
 PROMPT = "to the end"
+"""What is answered to it ends only when a test has seen enough."""
 
 
 class House(NamedTuple):
     front: Balancer
-    engines: list[Program]
+    engines: list[FakeEngine]
+    held: Held
     file: Path
 
     @property
@@ -29,7 +32,7 @@ class House(NamedTuple):
         return self.front.port
 
     def names(self, *numbers: int) -> set[str]:
-        return {f"127.0.0.1:{self.engines[n].ready['port']}" for n in numbers}
+        return {f"127.0.0.1:{self.engines[n].port}" for n in numbers}
 
     def write(self, *upstreams: int, more: str = "") -> None:
         """Settings with these of the engines."""
@@ -38,9 +41,16 @@ class House(NamedTuple):
     async def reload(self) -> tuple[int, str, str]:
         return await output_of(python("balancer", "reload", "--admin", self.front.admin))
 
+    async def check_unharmed(self, connection: Talk, running: list[Answer]) -> None:
+        """They still run, and are whole when they end."""
+        assert not any(answer.ended for answer in running)
+        self.held.go_on.set()
+        await connection.ended(*running)
+        assert [answer.text for answer in running] == [PROMPT] * len(running)
 
-def settings(engines: list[Program], more: str = "") -> str:
-    return "upstream:\n" + "".join(f"  - {engine.ready['url']};slots=4\n" for engine in engines) + more
+
+def settings(engines: list[FakeEngine], more: str = "") -> str:
+    return "upstream:\n" + "".join(f"  - {each.url};slots=4\n" for each in engines) + more
 
 
 @asynccontextmanager
@@ -48,24 +58,19 @@ async def house(path: Path, *arguments: str, more: str = "") -> AsyncIterator[Ho
     """A balancer with a file of settings that names the first two of three engines."""
     file = path / "balancer.yaml"
     async with AsyncExitStack() as stack:
-        starts = [backend(None, "--slots", "4", "--echo-delay-ms", "20") for _ in range(3)]
-        engines = list(await asyncio.gather(*(stack.enter_async_context(start) for start in starts)))
+        held = Held(PROMPT)
+        engines = [await stack.enter_async_context(engine(held)) for _ in range(3)]
         file.write_text(settings(engines[:2], more))
         front = await stack.enter_async_context(balancer("--config", str(file), *arguments))
-        found = House(front, engines, file)
+        found = House(front, engines, held, file)
         await front.until(lambda status: set(status.alive) == found.names(0, 1))
         yield found
 
 
 async def streams(connection: Talk, count: int = 4) -> list[Answer]:
-    found = [connection.ask(PROMPT, n, **endless(TOKENS)) for n in range(count)]
+    found = [connection.ask(PROMPT, n) for n in range(count)]
     await connection.begun(*found)
     return found
-
-
-async def check_unharmed(connection: Talk, running: list[Answer]) -> None:
-    await connection.ended(*running)
-    assert [answer.text for answer in running] == [echoed(PROMPT, TOKENS)] * len(running)
 
 
 async def test_a_good_reload_drops_no_stream(tmp_path: Path) -> None:
@@ -73,7 +78,7 @@ async def test_a_good_reload_drops_no_stream(tmp_path: Path) -> None:
     async with house(tmp_path) as found, talk(found.port) as connection:
         running = await streams(connection)
         found.file.write_text(
-            f"upstream: ['{found.engines[1].ready['url']};slots=3', '{found.engines[2].ready['url']}']\n"
+            f"upstream: ['{found.engines[1].url};slots=3', '{found.engines[2].url}']\n"
             "policy: round-robin\nqueue-timeout: 7\n"
         )
         status, out, err = await found.reload()
@@ -84,7 +89,7 @@ async def test_a_good_reload_drops_no_stream(tmp_path: Path) -> None:
         backend = now.backend(kept)
         assert now.state(gone) == "draining" and backend is not None and backend["slots"] == 3
         assert {(await ask(found.port, "hi")).backend for _ in range(4)} == found.names(1, 2)
-        await check_unharmed(connection, running)
+        await found.check_unharmed(connection, running)
         assert len({answer.backend for answer in running}) == 2, "they ran on both"
         await found.front.until(lambda status: status.state(gone) is None and status.idle)
 
@@ -108,7 +113,7 @@ async def test_a_broken_reload_changes_nothing_and_says_why(tmp_path: Path) -> N
         found.file.unlink()
         assert (await found.reload())[0] == 1
         assert set((await found.front.status()).alive) == found.names(0, 1)
-        await check_unharmed(connection, running)
+        await found.check_unharmed(connection, running)
         found.write(1)
         assert (await found.reload())[0] == 0
         await found.front.until(lambda status: set(status.alive) == found.names(1))
@@ -124,7 +129,7 @@ async def test_a_signal_reads_keys_anew_and_a_request_that_runs_keeps_its_own(tm
 
     alice = await made("alice")
     async with house(tmp_path, "--keys", str(keys)) as found, talk(found.port) as connection:
-        running = connection.ask(PROMPT, 1, key=alice, **endless(TOKENS))
+        running = connection.ask(PROMPT, 1, key=alice)
         await connection.begun(running)
         bob = await made("bob")
         assert (await ask(found.port, "hi", key=bob)).code == "invalid_api_key"
@@ -133,7 +138,7 @@ async def test_a_signal_reads_keys_anew_and_a_request_that_runs_keeps_its_own(tm
         await found.front.program.wrote("reloaded: keys")
         assert (await ask(found.port, "hi", key=bob)).text == "hi"
         assert (await ask(found.port, "hi", key=alice)).code == "invalid_api_key"
-        await check_unharmed(connection, [running])
+        await found.check_unharmed(connection, [running])
         assert alice not in found.front.program.log and bob not in found.front.program.log
 
 
@@ -161,7 +166,7 @@ async def test_a_renewed_certificate_holds_from_the_next_connection_on(tmp_path:
         status, _, err = await found.reload()
         assert status == 1 and "tls-key" in err
         assert await reaches(found.port, trusts_new)
-        await check_unharmed(connection, running)
+        await found.check_unharmed(connection, running)
 
 
 async def test_flags_still_win_after_a_reload(tmp_path: Path) -> None:

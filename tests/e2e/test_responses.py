@@ -16,7 +16,7 @@ import pytest_asyncio
 from openai import AsyncOpenAI
 
 from tests.e2e.fake_engine import HEAD, LAST_CHUNK, FakeEngine, Script, Wire, chunk, engine
-from tests.e2e.pool import Balancer, balancer, http
+from tests.e2e.pool import FREED_S, Balancer, balancer, http
 from tests.e2e.raw_agent import registered
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -149,7 +149,7 @@ async def test_who_leaves_a_response_stops_the_engine(front: Balancer) -> None:
         stream = await client.responses.create(model=MODEL, input="hi", stream=True)
         await anext(stream)
         await stream.close()
-        await asyncio.wait_for(found.cancelled.wait(), 3.0)
+        await asyncio.wait_for(found.cancelled.wait(), FREED_S)
 
 
 async def test_the_engines_own_refusal_is_the_clients_error(front: Balancer) -> None:

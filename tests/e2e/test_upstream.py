@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.e2e.pool import backend, balancer
+from tests.e2e.pool import SLOW_MACHINE_S, backend, balancer
 from tests.e2e.talk import ask, check_served
 
-PROBES_S = 3 * 2.0 + 2.0
+PROBES_S = 3 * 2.0 + 2.0 + SLOW_MACHINE_S
 """Out after three failures two seconds apart, plus the one that is under way."""
 
 

@@ -245,11 +245,11 @@ async def test_a_browser_that_asks_nothing_is_let_go(balancer):
 
 async def test_a_long_answer_is_no_idleness(balancer):
     async def slow(x: FakeExchange) -> None:
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.5)
         await echo(x)
 
     balancer.script = slow
-    async with served(balancer.port, Limits(idle_max_s=0.2)) as page, connect(page.ws) as ws:
+    async with served(balancer.port, Limits(idle_max_s=1.0)) as page, connect(page.ws) as ws:
         await ask(ws, 1, "take your time")
         assert "done" in (await until_end(ws))[-1]
 

@@ -24,9 +24,9 @@ async def test_a_head_that_never_ends_is_cut(monkeypatch):
 async def test_a_websocket_outlives_it(monkeypatch):
     from websockets.asyncio.client import connect
 
-    monkeypatch.setattr(frontend.http1, "HTTP_LIFETIME_S", 0.2)
+    monkeypatch.setattr(frontend.http1, "HTTP_LIFETIME_S", 1.0)
     async with FakeBalancer().running() as fake, served(fake.port) as page, connect(page.ws) as ws:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.2)
         await ws.send('{"id":1,"question":"hi"}')
         assert '"text":"hi"' in await ws.recv()
 

@@ -32,7 +32,7 @@ def test_sigterm_ends_it_with_0_while_an_answer_runs():
             while True:
                 ws.recv(10)
         assert ws.close_code == 1012
-        assert fake.cancels == [1]
+        assert fake.cancel_heard.wait(10) and fake.cancels == [1]
 
 
 def test_prompts_and_answers_are_never_logged(tmp_path):

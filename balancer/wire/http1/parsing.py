@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import httptools
@@ -28,15 +28,22 @@ def refuse(code: str, message: str, status: int) -> Refused:
     return Refused(RemoteProtocolError(code, message, status=status))
 
 
-@dataclass(slots=True)
+@dataclass(init=False, slots=True)
 class Head:
     """What callbacks have gathered of one head."""
 
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    target: bytes = b""
-    fields: int = 0
-    size_bytes: int = 0
-    complete: bool = False
+    headers: dict[bytes, bytes]
+    target: bytes
+    fields: int
+    size_bytes: int
+    complete: bool
+
+    def __init__(self) -> None:
+        self.headers = {}
+        self.target = b""
+        self.fields = 0
+        self.size_bytes = 0
+        self.complete = False
 
     def add(self, name: bytes, value: bytes) -> None:
         if self.complete:

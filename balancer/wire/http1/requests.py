@@ -18,7 +18,7 @@ _NEVER_LEARNT: Final = frozenset({b"upgrade", b"transfer-encoding"})
 _ABSOLUTE: Final = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
 
 
-@dataclass(slots=True)
+@dataclass(init=False, slots=True)
 class HttpRequest:
     """A whole request. Header names are in lower case; of a name that comes twice the last value counts.
 
@@ -32,8 +32,26 @@ class HttpRequest:
     headers: dict[bytes, bytes]
     body: bytes
     keep_alive: bool
-    version: str = "1.1"
+    version: str
     """1.0 | 1.1"""
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        keep_alive: bool,
+        version: str = "1.1",
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.keep_alive = keep_alive
+        self.version = version
 
 
 class RequestDecoder(Decoder):

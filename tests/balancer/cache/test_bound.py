@@ -136,8 +136,8 @@ def test_everything_is_bounded() -> None:
         subject.serves(entry(number), 0.99, 0.0)
     for number in range(200):
         learn(subject, RIGHT, 1, number=number, tenant=str(number))
-    assert len(subject._pools) <= POOLS_MAX
-    assert len(subject._served_at) <= ENTRIES_MAX
+    assert len(subject.pools) <= POOLS_MAX
+    assert len(subject.served_at) <= ENTRIES_MAX
     assert len(subject.stats()["pools"]) <= 8
 
 

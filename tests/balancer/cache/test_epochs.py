@@ -62,3 +62,27 @@ def test_too_many_models_forget_all() -> None:
         epochs.advance(f"m{number}")
     assert len({epochs.of(f"m{number}") for number in range(MODELS_MAX + 1)}) == 1
     assert epochs.of("m0") != Epochs().of("m0")
+
+
+def test_what_was_forgotten_on_either_side_stays_forgotten_when_they_are_merged() -> None:
+    here, there = Epochs(), Epochs()
+    there.advance()
+    there.advance("m")
+    here.advance("n")
+    used = {each.of(model) for each in (here, there) for model in ("m", "n", "o")}
+    here.merge(there.as_dict())
+    assert here.of("m") == there.of("m") and here.of("o") == there.of("o")
+    assert here.of("n") not in used
+    here.advance()
+    used.add(here.of("n"))
+    here.merge(there.as_dict())
+    assert all(here.of(model) not in used for model in ("m", "n", "o"))
+
+
+def test_who_forgot_nothing_goes_on_as_the_other_did() -> None:
+    here, there = Epochs(), Epochs()
+    there.advance("m")
+    here.merge(there.as_dict())
+    assert here.as_dict() == there.as_dict()
+    here.merge("damaged")
+    assert here.of("o") == there.of("o")

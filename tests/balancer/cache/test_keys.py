@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -163,7 +164,7 @@ def test_the_embedder_is_in_the_scope_and_not_in_the_exact_key() -> None:
 def test_a_token_limit_is_a_test_and_not_a_key(fields: Body, limit: int | None) -> None:
     found = keys(chat(**fields))
     assert found.max_tokens == limit
-    assert found._replace(max_tokens=None) == keys(chat())
+    assert replace(found, max_tokens=None) == keys(chat())
 
 
 @pytest.mark.parametrize("bad", ["10", 10.5, -1, 0, True, [10]])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import replace
 
 from balancer.cache.counters import Counters
 from balancer.cache.entry import Entry, entry_for
@@ -22,7 +23,7 @@ def entry(key: bytes, size_bytes: int = 10, made_s: float = 0.0) -> Entry:
         completion_tokens=1,
         now=0.0,
     )
-    return found._replace(key=key, size_bytes=size_bytes, made_s=made_s)
+    return replace(found, key=key, size_bytes=size_bytes, made_s=made_s)
 
 
 SOME = entry(b"")
@@ -182,7 +183,7 @@ def saved_s(known: bool) -> float:
             saved += seconds
             entries.used(found)
         else:
-            entries.add(SOME._replace(key=key, made_s=seconds if known else 0.0))
+            entries.add(replace(SOME, key=key, made_s=seconds if known else 0.0))
     return saved
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import math
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -270,7 +271,7 @@ def test_entries_weigh_no_more_than_they_count(scopes: int) -> None:
 
 def test_what_hits_saved_is_counted() -> None:
     store, keys = CacheStore(), ask("How tall is the tower?")
-    store.put(keys, answer(keys, tokens=7)._replace(made_s=1.5), EAST, NOW)
+    store.put(keys, replace(answer(keys, tokens=7), made_s=1.5), EAST, NOW)
     store.lookup_exact(keys, NOW)
     store.lookup_near(ask("What height has the tower?"), ALMOST_EAST, NOW)
     store.count_miss()

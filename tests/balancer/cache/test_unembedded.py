@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from balancer.cache.keys import CacheKeys
 from balancer.cache.store import CacheStore
 from balancer.cache.unembedded import A_TURN, Unembedded, Waiting
@@ -39,7 +41,7 @@ def test_the_latest_come_first_with_the_keys_they_had() -> None:
     _, unembedded = stored("one?", "two?")
     embedder = Embedder()
     unembedded.advance("e", embedder.take)
-    assert [keys._replace(max_tokens=None) for keys in embedder.taken] == [ask("two?"), ask("one?")]
+    assert [replace(keys, max_tokens=None) for keys in embedder.taken] == [ask("two?"), ask("one?")]
     assert len(unembedded) == 0
 
 

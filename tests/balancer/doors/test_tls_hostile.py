@@ -82,7 +82,7 @@ async def test_a_handshake_that_stands_still_is_cut(context: ssl.SSLContext, fir
 
 async def test_silence_after_the_handshake_is_cut(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     async with tls_lobby(context).open() as lobby:
-        lobby.doors.first_bytes_s = 0.2
+        lobby.doors.first_bytes_s = 1.0  # the handshake is to be over by then
         visitor = await secretly(lobby, trusting)
         assert await visitor.rest() == b""
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from balancer.cache.bound import Bound
+from balancer.cache.judge_error import BY_WORDS
 from balancer.cache.learned import LearnedVerdict
 from balancer.exchange.exchange import Exchange
+from balancer.exchange.trials import Trials
 from tests.balancer.cache.verdicts import DIMENSION, file
 from tests.fakes import Hall, RecordingSink
 
@@ -89,3 +92,16 @@ def test_tenants_never_join_each_other() -> None:
     house.ask("who is Ann", tenant="one")
     house.ask("who's Ann", tenant="two")
     assert len(house.hall.calls) == 2
+
+
+def test_only_who_really_joins_counts_as_served() -> None:
+    house = House()
+    lane = house.hall.dispatcher.cache
+    assert lane is not None
+    lane.trials = Trials(Bound(0.02, BY_WORDS), house.hall.clock)
+    house.ask("who is Ann")
+    house.ask("who's Ann", between_tokens_s=1.0)
+    assert len(house.hall.calls) == 2 and lane.trials.bound.served == 0
+    _, joined = house.ask("Who is Ann")
+    house.hall.calls[0].answer("a queen")
+    assert joined.text == "a queen" and lane.trials.bound.served == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from balancer.cache.entry import entry_for
@@ -28,7 +29,7 @@ def a_hit(**told: Any) -> Hit:
 
 def told(stream: bool, **fields: Any) -> RecordingSink:
     sink = RecordingSink()
-    tell(sink, a_hit(**fields), OUTCOME, a_request("hello")._replace(stream=stream), 7)
+    tell(sink, a_hit(**fields), OUTCOME, replace(a_request("hello"), stream=stream), 7)
     assert [(opening.backend, opening.cache, opening.entry) for opening in sink.openings] == [
         ("gpu-1", "exact", "ab12")
     ]

@@ -15,7 +15,11 @@ LIMITS = Limits(first_token_s=10.0, between_tokens_s=3.0)
 
 
 def a_timeline() -> Timeline:
-    return Timeline(began_at=100.0, ends_at=160.0, leased_at=102.0, first_at=104.0, heard_at=105.0, asked_at=102.0)
+    times = Timeline(began_at=100.0, ends_at=160.0)
+    times.asked(102.0)
+    times.answers(104.0)
+    times.heard_at = 105.0
+    return times
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,10 @@ def test_the_first_token_is_the_first_that_the_client_saw_whoever_goes_on() -> N
 
 
 def test_the_pace_is_the_backends_own_or_not_told() -> None:
-    times = Timeline(100.0, 200.0, asked_at=101.0, answered_at=102.0, heard_at=106.0, pieces=5)
+    times = Timeline(100.0, 200.0)
+    times.asked(101.0)
+    times.answers(102.0)
+    times.heard_at, times.pieces = 106.0, 5
     assert times.pace() == (1.0, 1.0)
     times.client_slow = True
     assert times.pace() == (1.0, None)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ def test_each_reason_has_its_word() -> None:
     ledger.avoid(busy, 3.0)
     failed = registry.named("failed")
     assert failed is not None
-    need = CHAT._replace(prompt_bytes=20, exclude=frozenset({failed.spec.process}))
+    need = replace(CHAT, prompt_bytes=20, exclude=frozenset({failed.spec.process}))
     found = told(pool, need, 1.0)
     assert [one.name for one in found.eligible] == ["good"] and found.choice == "good"
     assert whys(found) == {

@@ -355,7 +355,7 @@ BODY = b'{ "id": "x", "model":"m",\n "choices" : [{"index":0, "text":"gr\\u00fc\
 
 
 def whole_request(**body: object) -> Request:
-    return a_request(**body)._replace(stream=False)  # type: ignore[arg-type]
+    return replace(a_request(**body), stream=False)  # type: ignore[arg-type]
 
 
 async def whole_answer(v: Visit) -> None:
@@ -380,7 +380,7 @@ async def test_a_whole_answer_is_relayed_untouched_and_its_connection_is_kept() 
 async def test_a_body_goes_to_the_engine_as_it_came(stream: bool) -> None:
     raw = b'{"prompt":  "h\\u0065llo","model":"m" , "x": 1.50,"x":2%b}\n' % (b',"stream":true' if stream else b"")
     async with Engine(answers if stream else whole_answer).running() as engine:
-        request = a_request(model="m", x=2)._replace(stream=stream, raw=raw)
+        request = replace(a_request(model="m", x=2), stream=stream, raw=raw)
         assert (await asked(HttpUpstream(ConnectionPool()), spec_of(engine), request)).ended
         body = engine.visits[0].body
     assert body == (raw if not stream else raw[:-2] + b',"stream_options":{"include_usage":true}}')

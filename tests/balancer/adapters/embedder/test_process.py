@@ -79,7 +79,7 @@ async def test_before_it_is_ready_it_refuses_at_once() -> None:
     embedder = Embedder(command=[*WORKER, "--mute"])
     before = time.perf_counter()
     await embedder.start()
-    assert time.perf_counter() - before < 1
+    assert time.perf_counter() - before < 5  # of for ever
     assert embedder.submit("a", lambda _: None) is None
     assert embedder.encode("a", lambda _: None) is None
     assert embedder.expected_wait_s(0.0) == math.inf

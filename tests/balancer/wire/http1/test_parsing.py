@@ -34,6 +34,7 @@ def test_the_bounds_of_a_head() -> None:
 
 
 def test_a_trailer_field_is_dropped() -> None:
-    head = Head(complete=True)
+    head = Head()
+    head.complete = True
     head.add(b"host", b"elsewhere")
     assert head.headers == {}

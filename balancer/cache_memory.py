@@ -1,0 +1,186 @@
+"""What the bound has learned from checks and reports, as text for the cache's file, and back.
+
+Ages go on over a restart, so what is older says less. What another verdict's claims have taught is not taken: the
+counts go by those claims. Anything that is not ours, or damaged, teaches nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from balancer.cache.bound import ENTRIES_MAX, HALF_LIFE_S, LOOK_AGAIN_OFFERS, POOLS_MAX, Bound
+from balancer.cache.bound_parts import Record
+from balancer.cache.observations import BINS, COUNTS_MAX, EQUAL, RIGHT, ROWS, WRONG, Counts
+
+FORMAT: Final = 1
+_LOOKED_AT_ONCE: Final = 64
+"""Pools, half a millisecond each; others are looked at when they are asked next."""
+_SAME_S: Final = 1.0
+"""Entries made at times that differ by less are one: clocks are read apart."""
+
+_Cells = list[tuple[int, int, float]]
+"""Row, bin and count of what is not zero."""
+
+
+class _Pool(msgspec.Struct, frozen=True, array_like=True):
+    tenant: str
+    model: str
+    looked_at: float
+    cells: _Cells
+
+
+class _Record(msgspec.Struct, frozen=True, array_like=True):
+    key: str
+    created: float
+    limit: int
+    cells: _Cells
+
+
+class _Memory(msgspec.Struct, frozen=True):
+    format: int
+    verdict: str
+    allowed: float
+    served: int
+    withheld: int
+    reports: int
+    checked: dict[str, int]
+    checked_withheld: dict[str, int]
+    pools: list[_Pool]
+    records: list[_Record]
+    served_at: list[tuple[str, int]]
+    controls: dict[str, int]
+    judge: str
+
+
+class Snapshot(NamedTuple):
+    """One moment's, quickly taken; ``text`` takes longer, and may be called in another thread."""
+
+    head: dict[str, Any]
+    pools: list[tuple[tuple[str, str], float, Counts]]
+    records: list[tuple[bytes, float, int, Counts]]
+    served_at: list[tuple[bytes, int]]
+    unix_offset_s: float
+
+    def text(self) -> str:
+        """JSON."""
+        offset_s = self.unix_offset_s
+        pools = [(tenant, model, at + offset_s, _cells(counts)) for (tenant, model), at, counts in self.pools]
+        records = [(key.hex(), at + offset_s, limit, _cells(counts)) for key, at, limit, counts in self.records]
+        served_at = [(key.hex(), at) for key, at in self.served_at]
+        return json.dumps({**self.head, "pools": pools, "records": records, "served_at": served_at})
+
+
+def version(bound: Bound) -> int:
+    """Another number tells that there is something new."""
+    checks = sum(bound.checked.values()) + sum(bound.checked_withheld.values())
+    return bound.served + bound.withheld + bound.reports + checks
+
+
+def snapshot(bound: Bound, verdict: str, judge: str, controls: dict[str, int], unix_offset_s: float) -> Snapshot:
+    """``verdict`` and ``judge`` name those whose words it goes by; ``unix_offset_s``: Unix time less monotonic."""
+    head = {
+        "format": FORMAT,
+        "verdict": verdict,
+        "allowed": bound.allowed,
+        "served": bound.served,
+        "withheld": bound.withheld,
+        "reports": bound.reports,
+        "checked": _named(bound.checked),
+        "checked_withheld": _named(bound.checked_withheld),
+        "controls": controls,
+        "judge": judge,
+    }
+    pools = [(key, pool.looked_at, pool.tally.counts.copy()) for key, pool in bound.pools.items()]
+    records = [(key, record.created, record.limit, record.tally.counts.copy()) for key, record in bound.records.items()]
+    return Snapshot(head, pools, records, list(bound.served_at.items()), unix_offset_s)
+
+
+class Recalled(NamedTuple):
+    """What does not belong to the bound itself."""
+
+    judge: str
+    controls: dict[str, int]
+
+
+def recall(
+    bound: Bound,
+    text: str,
+    verdict: str,
+    now: float,
+    unix_offset_s: float,
+    created: Callable[[bytes], float | None],
+) -> Recalled | None:
+    """Teach ``bound`` what a snapshot tells, beside what it knows; ``None`` where that is none, or of another verdict.
+
+    ``created`` tells when the entry of this key was made, at monotonic time; ``None`` where there is none.
+    """
+    try:
+        told = msgspec.json.decode(text, type=_Memory)
+        if told.format != FORMAT or told.verdict != verdict:
+            return None
+        counts = [_counts(each.cells) for each in told.pools]
+        own = [(bytes.fromhex(each.key), each, _counts(each.cells)) for each in told.records]
+        served_at = [(bytes.fromhex(key), at) for key, at in told.served_at if 0 <= at < BINS]
+        checked, checked_withheld = _numbered(told.checked), _numbered(told.checked_withheld)
+    except (ValueError, RecursionError):
+        return None
+    if min(told.served, told.withheld, told.reports, *checked.values(), *checked_withheld.values()) < 0:
+        return None
+    bound.served += told.served
+    bound.withheld += told.withheld
+    bound.reports += told.reports
+    for found, more in ((bound.checked, checked), (bound.checked_withheld, checked_withheld)):
+        for name, count in more.items():
+            found[name] += count
+    for each, more_counts in list(zip(told.pools, counts, strict=True))[-POOLS_MAX:]:
+        age_s = max(now - (each.looked_at - unix_offset_s), 0.0) if math.isfinite(each.looked_at) else HALF_LIFE_S
+        pool = bound.pool(each.tenant, each.model, now)
+        pool.tally.counts += more_counts * 0.5 ** (age_s / HALF_LIFE_S)
+        if pool.tally.checks or pool.tally.reports:
+            pool.informed, pool.offers = True, LOOK_AGAIN_OFFERS
+    for pool in list(bound.pools.values())[-_LOOKED_AT_ONCE:]:
+        if pool.informed:
+            bound.look(pool, now)
+    for key, kept, record_counts in own[-ENTRIES_MAX:]:
+        made = created(key)
+        if made is None or abs(made - (kept.created - unix_offset_s)) > _SAME_S or key in bound.records:
+            continue  # another answer than the one that was judged, or none
+        record = bound.records[key] = Record(made)
+        record.tally.counts += record_counts
+        record.limit = min(max(kept.limit, 0), BINS) if told.allowed == bound.allowed else bound.limit_of(record)
+    for key, at in served_at[-ENTRIES_MAX:]:
+        if created(key) is not None:
+            bound.served_at.setdefault(key, at)
+    return Recalled(told.judge, {name: count for name, count in told.controls.items() if count >= 0})
+
+
+_NAMES: Final = {EQUAL: "equal", RIGHT: "right", WRONG: "wrong"}
+
+
+def _named(found: dict[int, int]) -> dict[str, int]:
+    return {_NAMES[row]: count for row, count in found.items()}
+
+
+def _numbered(found: dict[str, int]) -> dict[int, int]:
+    return {row: found.get(name, 0) for row, name in _NAMES.items()}
+
+
+def _cells(counts: Counts) -> _Cells:
+    rows, bins = np.nonzero(counts)
+    return [(row, at, float(counts[row, at])) for row, at in zip(rows.tolist(), bins.tolist(), strict=True)]
+
+
+def _counts(cells: _Cells) -> Counts:
+    """:class:`ValueError` for what is no count."""
+    counts: Counts = np.zeros((ROWS, BINS))
+    for row, at, count in cells:
+        if not (0 <= row < ROWS and 0 <= at < BINS and 0 <= count <= COUNTS_MAX):
+            raise ValueError("no count")
+        counts[row, at] = count
+    return counts
