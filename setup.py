@@ -19,7 +19,7 @@ from setuptools import setup  # type: ignore[import-untyped]
 ROOT = Path(__file__).resolve().parent
 WANTED = os.environ.get("LLM_BALANCER_COMPILE", "") not in ("", "0")
 MODULES = {
-    ".": ("corking", "histogram", "meters", "request"),
+    ".": ("corking", "histogram", "ids", "meters", "request"),
     "admission": ("keys",),
     "cache": (
         "changes", "control", "counters", "entry", "epochs", "expiry", "keys", "lru", "question", "store", "timely",
@@ -32,16 +32,16 @@ MODULES = {
         "budget", "cached", "detour", "dispatcher", "exchange", "hedged", "journal", "lookup", "ports",
         "flight", "recording", "sharing", "state", "telling", "timeline", "turn", "unread",
     ),
-    "pool": ("breaker", "detector", "ledger", "load", "member", "outliers", "pace", "registry", "view"),
+    "pool": ("backend", "breaker", "detector", "ledger", "load", "member", "outliers", "pace", "registry", "view"),
     "routing": (
         "adaptive", "alike", "blocks", "eligible", "least_connections", "least_tokens", "need", "prefix_affinity",
         "prefix_index", "select", "spread", "work",
     ),
     "upstream": ("connection", "http"),
-    "wire": ("heartbeat", "jsontext", "lines", "native", "sse", "uniform"),
+    "wire": ("heartbeat", "jsontext", "lines", "native", "openai", "sse", "uniform", "whole"),
     "wire/http1": ("build", "parsing", "repeats", "requests", "responses"),
 }  # fmt: skip
-"""By folder of the package. Not those that mypyc cannot take: msgspec's structs (``wire.openai``, ``wire.whole``), and
+"""By folder of the package. Not those that mypyc cannot take: msgspec's structs (``wire.dialect``), and
 classes with a base such as `RuntimeError`. A compiled class has only compiled subclasses.
 """
 NEEDED = ("mypy", "msgspec", "numpy", "types-cachetools")

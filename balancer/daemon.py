@@ -45,6 +45,7 @@ from balancer.errors import ConfigError
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.first_tokens import FirstTokens
 from balancer.exchange.ports import Upstream
+from balancer.ids import Ids
 from balancer.listening import cannot_listen, listen
 from balancer.logs import configure
 from balancer.pool.detector import NATIVE, PROBED
@@ -98,8 +99,8 @@ class Daemon:
         """Build, listen, wait for a signal, drain."""
         config, loop = self._config, asyncio.get_running_loop()
         port = config.port or await free_port(config.host)
-        rng = random.Random()  # seeded by the system; ids are names, not secrets
-        new_id = lambda: rng.getrandbits(96).to_bytes(12, "little").hex()  # noqa: E731
+        rng = random.Random()  # seeded by the system
+        new_id = Ids(rng)
 
         registry = Registry(tick_s=TICK_S)
         cork = Cork(loop.call_soon)

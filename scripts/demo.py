@@ -221,7 +221,7 @@ def running(processes: Processes, ports: Ports, model: str, *, wait_for_cache: b
     say(f"starting the balancer on {address}, backends on {first} and {second} ...", dim=True)
     try:
         # A production balancer would rather skip the near tier than wait; here it shall be seen at work.
-        patient = ("--cache-wait-ms", "2000")
+        patient = ("--cache-wait-ms", "10000")
         listen = ("--port", str(ports.balancer), "--admin-port", str(ports.admin))
         processes.start("balancer", "balancer", *listen, *patient)
         for name, port in (("backend-1", first), ("backend-2", second)):

@@ -28,6 +28,7 @@ from balancer.request import Request
 from balancer.routing.policies import make_policy
 from balancer.routing.select import Router
 from balancer.wire import openai
+from balancer.wire.dialect import Usage
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event_data
 from tests.balancer.pool.specs import a_spec
@@ -50,7 +51,7 @@ def text_events(*texts: str) -> bytes:
 
 def last_events(finish_reason: str = "stop", *, completion_tokens: int | None = 2) -> bytes:
     """The events that end an answer."""
-    usage = openai.Usage(3, completion_tokens, 3 + completion_tokens) if completion_tokens is not None else None
+    usage = Usage(3, completion_tokens, 3 + completion_tokens) if completion_tokens is not None else None
     return openai.final_events("completions", "cmpl-1", "m", 0, finish_reason, usage)
 
 

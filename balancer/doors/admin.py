@@ -72,7 +72,7 @@ class AdminDoor:
         if path.startswith("/drain/"):
             return _takes("POST") if reads else self._drain(unquote(path.removeprefix("/drain/")), "undo" in query)
         if path.startswith("/cache/"):
-            return _takes("POST") if reads else self._cache.answer(unquote(path), query, request.body)
+            return _takes("POST") if reads else self._cache.answer(unquote(path), query, request.body, connection)
         if path == "/backends":
             return _takes("POST") if request.method != "POST" else self._changes.add(request.body, connection)
         if path.startswith("/backends/"):

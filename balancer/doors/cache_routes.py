@@ -7,7 +7,8 @@ Public: ``POST /v1/cache/wrong/ENTRY``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +16,9 @@ import msgspec
 from balancer.cache.keys import KEY_BYTES
 from balancer.doors.answer import Answer, error_answer
 from balancer.doors.asking import make_request
+from balancer.doors.changes import Later
 from balancer.doors.clients import LOCAL_TENANT, Clients
+from balancer.doors.http import HttpConnection
 from balancer.doors.native_answer import failure_line
 from balancer.errors import Failure
 from balancer.exchange.cached import CacheLane
@@ -29,6 +32,8 @@ WRONG_PATH: Final = "/v1/cache/wrong/"
 WARM_BACKEND: Final = "warm"
 """Who is told to have made an answer that came from a file."""
 _ERRORS_MAX: Final = 20
+_AT_ONCE_S: Final = 0.001
+"""So long answers are stored before others have their turn."""
 _OURS: Final = frozenset({"tenant", "answer", "prompt_tokens", "completion_tokens"})
 """Of a line to warm the cache with: all else in it is the request."""
 
@@ -70,7 +75,7 @@ class CacheRoutes:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
 
-    def answer(self, path: str, query: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, path: str, query: Mapping[str, str], body: bytes, connection: HttpConnection) -> Answer | Later:
         """A ``POST``."""
         cache = self._dispatcher.cache
         if path.startswith("/cache/wrong/"):
@@ -82,7 +87,7 @@ class CacheRoutes:
         if path == "/cache/purge":
             return self._purge(cache, query)
         if path == "/cache/warm":
-            return self._warm(cache, body)
+            return Later(connection, self._warm(cache, body))
         cache.forget_all(query.get("model"))
         return _json({"forgotten": query.get("model", "all")})
 
@@ -98,9 +103,12 @@ class CacheRoutes:
         )
         return _json({"purged": found})
 
-    def _warm(self, cache: CacheLane, body: bytes) -> Answer:
+    async def _warm(self, cache: CacheLane, body: bytes) -> Answer:
+        """Line by line, and in between the loop's other work: a body may take seconds."""
         stored, errors = 0, list[dict[str, Any]]()
-        for number, line in enumerate(body.splitlines(), start=1):
+        clock = self._dispatcher.clock
+        pause_at = clock.time() + _AT_ONCE_S
+        for number, line in enumerate(_lines(body), start=1):
             if not line or line.isspace():
                 continue
             error = self._warmed(cache, line)
@@ -108,6 +116,9 @@ class CacheRoutes:
                 stored += 1
             elif len(errors) < _ERRORS_MAX:
                 errors.append({"line": number, "message": error})
+            if clock.time() >= pause_at:
+                await asyncio.sleep(0)
+                pause_at = clock.time() + _AT_ONCE_S
         return _json({"stored": stored, "errors": errors})
 
     def _warmed(self, cache: CacheLane, line: bytes) -> str | None:
@@ -137,6 +148,16 @@ class CacheRoutes:
             return self._dispatcher.default_model
         offered = list(self._dispatcher.registry.view.models())
         return offered[0] if len(offered) == 1 else None
+
+
+def _lines(body: bytes) -> Iterator[bytes]:
+    """One by one."""
+    at = 0
+    while at < len(body):
+        end = body.find(b"\n", at)
+        end = len(body) if end < 0 else end
+        yield body[at:end]
+        at = end + 1
 
 
 def _count(fields: Mapping[str, Any], name: str) -> int | None:

@@ -10,8 +10,9 @@ from balancer.errors import Failure
 from balancer.exchange.exchange import Exchange
 from balancer.exchange.ports import Opening, Outcome
 from balancer.wire import native
+from balancer.wire.dialect import Chunk, Usage
 from balancer.wire.native import Done, RequestId
-from balancer.wire.openai import Chunk, Usage, chunk_text, is_plain, parse_chunk
+from balancer.wire.openai import chunk_text, is_plain, parse_chunk
 from balancer.wire.sse import event_data
 from balancer.wire.uniform import Frame, LoneTexts, frame_of, lone_texts, run_of
 

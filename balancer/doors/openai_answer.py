@@ -21,6 +21,7 @@ from balancer.exchange.journal import Journal
 from balancer.exchange.ports import Clock, Opening, Outcome
 from balancer.request import Request
 from balancer.wire import http1, openai
+from balancer.wire.dialect import usage_of
 from balancer.wire.sse import event, event_data
 from balancer.wire.whole import whole_body, without_usage
 
@@ -192,7 +193,7 @@ class OpenAIAnswer:
             return None
         usage = None
         if answer.prompt_tokens is not None and answer.completion_tokens is not None:
-            usage = openai.usage_of(answer.prompt_tokens, answer.completion_tokens)
+            usage = usage_of(answer.prompt_tokens, answer.completion_tokens)
         endpoint = self._request.endpoint
         answer_id = openai.answer_id(endpoint, self._request.id)
         created = self._unix_time()

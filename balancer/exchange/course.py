@@ -16,7 +16,7 @@ from balancer.errors import Failure
 from balancer.exchange.first_tokens import FirstTokens
 from balancer.exchange.ports import Opening, Sink
 from balancer.request import Request, Wishes
-from balancer.routing.session import session_of
+from balancer.routing.need import session_of
 
 _NO_WISHES = Wishes()
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from balancer.wire.continuation import Begun
-from balancer.wire.openai import Chunk, Usage, chunk_text, is_plain, parse_chunk
+from balancer.wire.dialect import Chunk, ToldUsage
+from balancer.wire.openai import chunk_text, is_plain, parse_chunk
 from balancer.wire.sse import event_data
 from balancer.wire.uniform import frame_of, run_of
-from balancer.wire.whole import parse_whole
+from balancer.wire.whole import is_plain_whole, parse_whole, whole_text
 
 COMPACT_BYTES: Final = 16 << 10
 TEXT_MAX_BYTES: Final = 256 << 10
@@ -89,11 +90,10 @@ class Journal:
         whole = parse_whole(body)
         self._model = whole.model
         self._text_bytes = len(body)
-        self._text = [whole.text]
-        self._finish_reason = whole.finish_reason
-        self._plain = whole.plain
-        if (usage := whole.usage) is not None:
-            self._usage = (usage.prompt_tokens, usage.completion_tokens)
+        self._text = [whole_text(whole)]
+        self._finish_reason = whole.choices[0].finish_reason
+        self._plain = is_plain_whole(whole)
+        self._count(whole.told)
         self._bound()
 
     @property
@@ -153,13 +153,16 @@ class Journal:
         for data in event_data(events):
             if b'"usage"' in data:
                 try:
-                    self._count(parse_chunk(data).usage)
+                    self._count(parse_chunk(data).told)
                 except ValueError:
                     continue
 
-    def _count(self, usage: Usage | None) -> None:
-        if usage is not None:
-            self._usage = (usage.prompt_tokens, usage.completion_tokens)
+    def _count(self, told: ToldUsage | None) -> None:
+        if told is None:
+            return
+        prompt, completion = told.prompt_tokens, told.completion_tokens
+        if prompt is not None and completion is not None:
+            self._usage = (prompt, completion)
 
     def _compact(self) -> None:
         if not self._raw:
@@ -208,7 +211,7 @@ class Journal:
         self._model = self._model or chunk.model
         self._plain = self._plain and is_plain(chunk)
         self._prompt_ids = self._prompt_ids or chunk.prompt_token_ids
-        self._count(chunk.usage)
+        self._count(chunk.told)
         for choice in chunk.choices:
             text, ids = chunk_text(choice), choice.token_ids
             self._finish_reason = choice.finish_reason or self._finish_reason

@@ -101,7 +101,8 @@ class Lookup:
 
     def no_longer(self, who: object) -> None:
         """The answer is made, or will not be."""
-        self._lane.running.remove(self.keys, who)
+        if self.keys.scope is not None:
+            self._lane.running.remove(self.keys, who)
 
     def store(self, journal: Journal, outcome: Outcome) -> None:
         """Keep what a backend has answered, if it is to be kept: not another model's answer under this one's name."""

@@ -7,7 +7,7 @@ from balancer.cache.store import Hit
 from balancer.exchange.ports import Opening, Outcome, Sink
 from balancer.request import Request
 from balancer.wire import openai
-from balancer.wire.openai import Usage
+from balancer.wire.dialect import Usage, usage_of
 from balancer.wire.whole import whole_body
 
 
@@ -37,4 +37,4 @@ def entry_body(entry: Entry, request: Request, model: str, created: int) -> byte
 def _usage(entry: Entry) -> Usage | None:
     if entry.completion_tokens is None:
         return None
-    return openai.usage_of(entry.prompt_tokens or 0, entry.completion_tokens)
+    return usage_of(entry.prompt_tokens or 0, entry.completion_tokens)

@@ -13,9 +13,9 @@ from balancer.pool.ledger import Lease
 from balancer.request import Request
 from balancer.routing.blocks import prompt_blocks
 from balancer.routing.eligible import possible
+from balancer.routing.need import session_of
 from balancer.routing.policy import RouteNeed
 from balancer.routing.select import NoBackend, NoBackendReason, NoSlot
-from balancer.routing.session import session_of
 from balancer.wire import classic
 
 if TYPE_CHECKING:

@@ -101,7 +101,3 @@ class BackendSpec:
     def serves(self, model: str) -> str:
         """The model that a request for ``model`` really gets here: one that cannot name its model is not that one."""
         return model if self.offers(model) else CLASSIC_MODEL
-
-
-class SlotsTaken(RuntimeError):
-    """A lease was asked of a backend that has no free slot, or is gone."""

@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from balancer.pool.backend import BackendSpec, SlotsTaken
+from balancer.pool.backend import BackendSpec
 from balancer.pool.load import Load
 
 _INT64_MAX = 2**63 - 1
@@ -26,6 +26,10 @@ _INT64_MAX = 2**63 - 1
 
 IN_SERVICE, ON_TRIAL, SHUT = 0, 1, 2
 """What a backend's gate lets through: everything, the one request that is its trial, nothing (but in a panic)."""
+
+
+class SlotsTaken(Exception):
+    """A lease was asked of a backend that has no free slot, or is gone."""
 
 
 class Lease:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
+_SESSION_FIELDS: Final = ("prompt_cache_key", "user")
 BYTES_A_TOKEN = 4
 """Of English text. Speeds are learned in the same unit, so where it is wrong it is wrong on both sides."""
 
@@ -52,3 +54,11 @@ class RouteNeed:
     def prompt_tokens(self) -> int:
         """An estimate."""
         return self.prompt_bytes // BYTES_A_TOKEN
+
+
+def session_of(body: dict[str, Any]) -> str:
+    """What requests of a session have in common, in the OpenAI dialect: `prompt_cache_key`, else `user`; else empty."""
+    for name in _SESSION_FIELDS:
+        if name in body and isinstance(value := body[name], str) and value:
+            return value
+    return ""

@@ -12,11 +12,10 @@ Zadimoghaddam (2018) for the bound.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from math import log
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -118,15 +117,6 @@ class Session:
         self._salts_np = np.array(self._salts, dtype=np.uint64)
         self._weights_np = np.array(self._weights)
         self._version = view.version
-
-
-def session_of(body: Mapping[str, Any]) -> str:
-    """What requests of a session have in common, in the OpenAI dialect: `prompt_cache_key`, else `user`; else empty."""
-    for name in ("prompt_cache_key", "user"):
-        value = body.get(name)
-        if isinstance(value, str) and value:
-            return value
-    return ""
 
 
 @lru_cache(maxsize=4096)

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from balancer.wire.dialect import Usage
 from balancer.wire.errors import RemoteProtocolError
-from balancer.wire.openai import Usage
 
 RequestId = int | str | None
 """``None`` where the client gave none: that connection's requests then run one by one."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from balancer.wire.dialect import NULL, Choice, Chunk, Delta, ErrorBody, ErrorFields, Usage
 from balancer.wire.sse import event, event_data
 
 ENDPOINT_PATHS: Final = {
@@ -22,72 +23,6 @@ PASSED_ENDPOINTS: Final = frozenset({"embeddings", "responses"})
 """What goes to a backend that offers it and comes back unread."""
 _encode = msgspec.json.encode
 _WITH_USAGE: Final = {"include_usage": True}
-_NULL: Final = msgspec.Raw(b"null")
-"""The default of what is kept unread: msgspec takes ``Raw | None`` to allow nothing but null."""
-
-
-class Usage(msgspec.Struct, omit_defaults=False):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-
-
-class ToldUsage(msgspec.Struct):
-    """Usage as engines tell it: some write null for what they did not count."""
-
-    prompt_tokens: int | None = 0
-    completion_tokens: int | None = 0
-    total_tokens: int | None = None
-
-    def counted(self) -> Usage | None:
-        """``None`` unless prompt and completion were."""
-        prompt, completion = self.prompt_tokens, self.completion_tokens
-        if prompt is None or completion is None:
-            return None
-        return (
-            usage_of(prompt, completion) if self.total_tokens is None else Usage(prompt, completion, self.total_tokens)
-        )
-
-
-def usage_of(prompt_tokens: int, completion_tokens: int) -> Usage:
-    return Usage(prompt_tokens, completion_tokens, prompt_tokens + completion_tokens)
-
-
-class Delta(msgspec.Struct):
-    content: str | None = None
-    tool_calls: msgspec.Raw = _NULL
-    function_call: msgspec.Raw = _NULL
-    reasoning_content: msgspec.Raw = _NULL
-    reasoning: msgspec.Raw = _NULL
-    refusal: msgspec.Raw = _NULL
-
-
-class Choice(msgspec.Struct):
-    index: int = 0
-    delta: Delta | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-    token_ids: list[int] | None = None
-    prompt_token_ids: list[int] | None = None
-    logprobs: msgspec.Raw = _NULL
-
-
-class Chunk(msgspec.Struct):
-    """One streamed chunk of chat or completions; fields that are not here are not read."""
-
-    id: str = ""
-    model: str = ""
-    created: float = 0
-    """Unix seconds."""
-    choices: list[Choice] = []
-    told: ToldUsage | None = msgspec.field(default=None, name="usage")
-    error: msgspec.Raw = _NULL
-    prompt_token_ids: list[int] | None = None
-
-    @property
-    def usage(self) -> Usage | None:
-        """If it was counted."""
-        return self.told.counted() if self.told is not None else None
 
 
 _ABSENT: Final = frozenset({b"null", b"[]", b'""'})
@@ -115,7 +50,7 @@ def is_plain(chunk: Chunk) -> bool:
     if len(chunk.choices) > 1:
         return False
     for choice in chunk.choices:
-        if choice.index or (choice.logprobs is not _NULL and bytes(choice.logprobs) not in _ABSENT):
+        if choice.index or (choice.logprobs is not NULL and bytes(choice.logprobs) not in _ABSENT):
             return False
         if choice.delta is not None and not _is_text(choice.delta):
             return False
@@ -125,11 +60,11 @@ def is_plain(chunk: Chunk) -> bool:
 def _is_text(delta: Delta) -> bool:
     # A field that is not there is the very default object: that is all an ordinary chunk is asked.
     return (
-        (delta.tool_calls is _NULL or bytes(delta.tool_calls) in _ABSENT)
-        and (delta.reasoning_content is _NULL or bytes(delta.reasoning_content) in _ABSENT)
-        and (delta.reasoning is _NULL or bytes(delta.reasoning) in _ABSENT)
-        and (delta.function_call is _NULL or bytes(delta.function_call) in _ABSENT)
-        and (delta.refusal is _NULL or bytes(delta.refusal) in _ABSENT)
+        (delta.tool_calls is NULL or bytes(delta.tool_calls) in _ABSENT)
+        and (delta.reasoning_content is NULL or bytes(delta.reasoning_content) in _ABSENT)
+        and (delta.reasoning is NULL or bytes(delta.reasoning) in _ABSENT)
+        and (delta.function_call is NULL or bytes(delta.function_call) in _ABSENT)
+        and (delta.refusal is NULL or bytes(delta.refusal) in _ABSENT)
     )
 
 
@@ -269,25 +204,13 @@ def error_body(message: str, type: str, code: str | None, param: str | None = No
     return _encode({"error": {"message": message, "type": type, "param": param, "code": code}})
 
 
-class _ErrorFields(msgspec.Struct):
-    message: str = ""
-    type: str | None = None
-    code: str | int | None = None
-
-
-class _ErrorBody(msgspec.Struct):
-    error: _ErrorFields | str | None = None
-    message: str | None = None
-    detail: Any = None
-
-
 def error_in(body: bytes) -> tuple[str, str | None]:
     """Message and code of an engine's error answer, in whichever shape engines use; empty if there is none."""
     try:
-        parsed = msgspec.json.decode(body, type=_ErrorBody)
+        parsed = msgspec.json.decode(body, type=ErrorBody)
     except (ValueError, RecursionError):
         return "", None
-    if isinstance(parsed.error, _ErrorFields):
+    if isinstance(parsed.error, ErrorFields):
         code = parsed.error.code if isinstance(parsed.error.code, str) else parsed.error.type
         return parsed.error.message, code
     detail = parsed.detail if isinstance(parsed.detail, str) else ""

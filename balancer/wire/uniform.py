@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from balancer.wire.openai import Chunk, chunk_text, is_plain
+from balancer.wire.dialect import Chunk
+from balancer.wire.openai import chunk_text, is_plain
 
 _CONTENT: Final = b'"content":'
 _PLAIN_TEXT: Final = b'"text":'

@@ -6,65 +6,37 @@ from typing import Any
 
 import msgspec
 
-from balancer.wire.openai import ToldUsage, Usage, chunk_event, chunk_text, parse_chunk, streamed_choice
+from balancer.wire.dialect import NULL, Usage, Whole, WholeChoice
+from balancer.wire.openai import chunk_event, chunk_text, parse_chunk, streamed_choice
 from balancer.wire.sse import DONE, each_event, event_data
 
 _encode = msgspec.json.encode
-_NULL = msgspec.Raw(b"null")
 _PLAIN_MESSAGE = frozenset({"role", "content"})
-
-
-class _Choice(msgspec.Struct):
-    index: int = 0
-    message: dict[str, Any] | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-    logprobs: msgspec.Raw = _NULL
-
-    @property
-    def content(self) -> str:
-        content = self.text if self.message is None else self.message.get("content")
-        return content if isinstance(content, str) else ""
-
-
-class Whole(msgspec.Struct):
-    """An answer of chat or completions; fields that are not here are not read."""
-
-    model: str = ""
-    created: float = 0
-    """Unix seconds."""
-    choices: list[_Choice] = []
-    told: ToldUsage | None = msgspec.field(default=None, name="usage")
-
-    @property
-    def usage(self) -> Usage | None:
-        """If prompt and completion were counted."""
-        return self.told.counted() if self.told is not None else None
-
-    @property
-    def plain(self) -> bool:
-        """One choice of text and nothing else."""
-        if len(self.choices) != 1:
-            return False
-        choice = self.choices[0]
-        if choice.logprobs is not _NULL and bytes(choice.logprobs) != b"null":
-            return False
-        message = choice.message
-        if message is None or message.keys() <= _PLAIN_MESSAGE:
-            return True
-        return not any(value for name, value in message.items() if name not in _PLAIN_MESSAGE)
-
-    @property
-    def text(self) -> str:
-        """Of the first choice."""
-        return self.choices[0].content if self.choices else ""
-
-    @property
-    def finish_reason(self) -> str | None:
-        return self.choices[0].finish_reason if self.choices else None
-
-
 _decoder = msgspec.json.Decoder(Whole)
+
+
+def whole_text(whole: Whole) -> str:
+    """Of the first choice."""
+    return content_of(whole.choices[0]) if whole.choices else ""
+
+
+def content_of(choice: WholeChoice) -> str:
+    """The text of a choice, whichever endpoint made it."""
+    content = choice.text if choice.message is None else choice.message.get("content")
+    return content if isinstance(content, str) else ""
+
+
+def is_plain_whole(whole: Whole) -> bool:
+    """One choice of text and nothing else."""
+    if len(whole.choices) != 1:
+        return False
+    choice = whole.choices[0]
+    if choice.logprobs is not NULL and bytes(choice.logprobs) != b"null":
+        return False
+    message = choice.message
+    if message is None or message.keys() <= _PLAIN_MESSAGE:
+        return True
+    return not any(value for name, value in message.items() if name not in _PLAIN_MESSAGE)
 
 
 def parse_whole(body: bytes) -> Whole:
@@ -87,7 +59,7 @@ def whole_body(
 
 def whole_as(whole: Whole, endpoint: str, id: str) -> bytes:
     """A whole answer of the other endpoint as one of this."""
-    choices = [_whole_choice(endpoint, c.index, c.content, c.finish_reason) for c in whole.choices]
+    choices = [_whole_choice(endpoint, c.index, content_of(c), c.finish_reason) for c in whole.choices]
     return _body(endpoint, id, whole.model, int(whole.created), choices, whole.usage)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-TIMEOUT_S = 180
+TIMEOUT_S = 300
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

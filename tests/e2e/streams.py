@@ -49,7 +49,10 @@ class HttpStream:
         """Read until this holds, or the answer is over."""
         async with asyncio.timeout(within_s):
             while not right() and not self.complete and not self.cut:
-                data = await self._reader.read(_READ_BYTES)
+                try:
+                    data = await self._reader.read(_READ_BYTES)
+                except ConnectionResetError:
+                    data = b""
                 if data:
                     self._parser.feed_data(data)
                 else:

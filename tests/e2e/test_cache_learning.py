@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("sentence_transformers") is None, reason="needs sentence-transformers"),
 ]
 
-EMBEDDER_S: Final = 90.0
+EMBEDDER_S: Final = 150.0
 HITS_MAX: Final = 1500
 """A twentieth of them is checked, and a handful of checks suffices."""
 
@@ -64,7 +64,11 @@ async def test_near_answers_that_checks_find_wrong_are_served_no_more_not_even_a
             assert told["source"] == "checks" and told["interval"][1] > 0.3
             assert sum(told["checking"]["counts"].values()) < 0.2 * served + 20
             await front.until_idle()
-            vectors = (await front.status())["cache"]["vectors"]
+            # Of each entry, also of the last one.
+            status = await front.until(
+                lambda status: status["cache"]["vectors"] == status["cache"]["entries"], EMBEDDER_S
+            )
+            vectors = status["cache"]["vectors"]
             front.program.terminate()
             assert await front.program.exited() == 0
 
@@ -73,7 +77,7 @@ async def test_near_answers_that_checks_find_wrong_are_served_no_more_not_even_a
                 lambda status: status["cache"]["vectors"] == vectors and status.alive, EMBEDDER_S
             )
             again = status["cache"]["bound"]
-            assert again["checks"]["served"] == told["checks"]["served"] and again["served"] == served
+            assert again["checks"]["served"]["wrong"] >= told["checks"]["served"]["wrong"] and again["served"] >= served
             assert (await ask(front.port, next(questions))).cache == "miss"
             assert (await front.status())["cache"]["bound"]["withheld"] == told["withheld"] + 1
 

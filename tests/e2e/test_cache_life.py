@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.pool import Pool, balancer, http, pool
+from tests.e2e.pool import Pool, http, pool
 from tests.e2e.programs import output_of, python
 from tests.e2e.talk import ask, talk
 
@@ -57,14 +57,14 @@ async def test_answers_are_known_after_a_restart_and_after_a_kill(tmp_path: Path
 
 async def test_a_successor_takes_the_file_over_once_its_predecessor_has_ended(tmp_path: Path) -> None:
     options = (EXACT, "--cache-file", str(tmp_path / "cache.db"))
-    async with pool(*options, cache=True) as first, balancer(*options, cache=True) as second:
-        await second.program.wrote("takes the file once it is free")
+    async with pool(*options, cache=True) as first, pool(*options, cache=True) as second:
+        await second.balancer.program.wrote("takes the file once it is free")
         await ask(first.port, "Why is the sky blue?")
         first.balancer.program.terminate()
         assert await first.balancer.program.exited() == 0
-        await second.program.wrote("is ours now: 1 cached answers")
-        assert (await ask(second.port, "Why is the sky blue?", model="echo", cache="only")).cache == "exact"
-        assert (await second.status())["cache"]["file"]["trouble"] is None
+        await second.balancer.program.wrote("is ours now: 1 cached answers")
+        assert (await ask(second.port, "Why is the sky blue?", cache="only")).cache == "exact"
+        assert (await second.balancer.status())["cache"]["file"]["trouble"] is None
 
 
 async def test_a_damaged_file_costs_what_was_in_it_and_says_so(tmp_path: Path) -> None:

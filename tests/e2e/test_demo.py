@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = [sys.executable, str(ROOT / "scripts" / "demo.py"), "--model", "echo"]
-TIMEOUT_S = 150
+TIMEOUT_S = 250
 
 
 def free_ports(count: int) -> list[int]:

@@ -28,7 +28,7 @@ async def running() -> AsyncIterator[Pool]:
     """With the cache, whose embedder is ready."""
     pytest.importorskip("sentence_transformers")
     async with pool(cache=True) as found:
-        await found.balancer.until(lambda status: status["cache"]["embedder"]["ready"], 90.0)
+        await found.balancer.until(lambda status: status["cache"]["embedder"]["ready"], 150.0)
         yield found
 
 

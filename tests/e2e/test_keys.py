@@ -190,7 +190,7 @@ async def test_tenants_do_not_share_what_is_cached(tmp_path: Path) -> None:
     keys = await made_keys(path, "alice", "bob")
     async with pool("--keys", str(path), "--cache-wait-ms", "20000", cache=True) as running:
         port = running.port
-        await running.balancer.until(lambda status: status["cache"]["embedder"]["ready"], 90.0)
+        await running.balancer.until(lambda status: status["cache"]["embedder"]["ready"], 150.0)
         question, reworded = "How do I reset my password?", "How can I reset my password?"
 
         async def found(text: str, **fields: Any) -> str | None:

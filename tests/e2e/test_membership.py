@@ -43,7 +43,7 @@ async def test_a_frozen_backends_exchanges_go_on_elsewhere_at_that_instant() -> 
     async with pool("-r", backends=[["--echo-delay-ms", "20", "--name", name] for name in ("a", "b")]) as (front, both):
         frozen = both[0]
         async with talk(front.port) as connection:
-            streams = [connection.ask("some words", n, **endless(400)) for n in range(2)]
+            streams = [connection.ask("some words", n, **endless(200)) for n in range(2)]
             await connection.begun(*streams)
             frozen.freeze()
             late = [connection.ask(f"asked late {n}", f"late {n}") for n in range(2)]
@@ -52,7 +52,7 @@ async def test_a_frozen_backends_exchanges_go_on_elsewhere_at_that_instant() -> 
             assert [answer.text for answer in late] == ["asked late 0", "asked late 1"]
             assert {answer.backend for answer in late} == {"b"}
             await connection.ended(*streams)
-            assert [stream.text for stream in streams] == [echoed("some words", 400)] * 2
+            assert [stream.text for stream in streams] == [echoed("some words", 200)] * 2
             assert {stream.backend for stream in streams} == {"b"}
             assert sorted(stream.done["resumed"] for stream in streams if stream.done) == [0, 1]
             frozen.thaw()
@@ -170,7 +170,8 @@ async def test_a_killed_backend_is_out_at_once_and_comes_back_as_itself() -> Non
 
 async def test_a_kill_in_mid_stream_breaks_no_stream() -> None:
     """Fault 18: the other backend goes on; nothing is lost and nothing said twice."""
-    async with pool(backends=[["--echo-delay-ms", "20"]] * 2) as (front, backends), talk(front.port) as connection:
+    slots_for_all = [["--echo-delay-ms", "20", "--slots", "8"]] * 2
+    async with pool(backends=slots_for_all) as (front, backends), talk(front.port) as connection:
         streams = [connection.ask(f"stream {n}", n, **endless(120)) for n in range(8)]
         await connection.begun(*streams)
         await backends[0].kill()

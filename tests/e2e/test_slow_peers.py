@@ -11,7 +11,9 @@ from typing import cast
 
 import pytest
 
-from tests.e2e.pool import SERVED_S, Balancer, Pool, backend, http, pool, read_http, rest_of, until
+from tests.e2e.fake_engine import engine
+from tests.e2e.held import Held
+from tests.e2e.pool import SERVED_S, Balancer, Pool, http, pool, read_http, rest_of, until
 from tests.e2e.programs import python, started
 from tests.e2e.talk import ask, ask_line, check_served, echoed, endless, talk
 
@@ -120,15 +122,18 @@ async def over(endings: list[asyncio.Future[bytes]]) -> list[asyncio.Future[byte
 
 async def test_when_descriptors_run_out_newcomers_are_refused_and_streams_survive() -> None:
     """Fault 33: a clear line in the log, not one for each; when some leave, all is as before."""
-    command = python("balancer", "--port", "0", "--admin-port", "0", "--log-json", "--no-cache", "--head-timeout", "60")
-    limited = ["sh", "-c", f'ulimit -n {FILES_MAX} && exec "$@"', "sh", *command]
-    async with started("balancer", limited) as program:
-        await program.until_ready()
-        front = Balancer(program)
-        async with backend(front.port, "--slots", "8", "--echo-delay-ms", "20") as engine:
-            await front.until_alive(engine)
+    prompts = [f"one two {n}" for n in range(4)]
+    held = Held(*prompts)
+    options = ["--port", "0", "--admin-port", "0", "--log-json", "--no-cache", "--head-timeout", "60"]
+    async with engine(held) as found:
+        command = python("balancer", *options, "--upstream", f"{found.url};name=only")
+        limited = ["sh", "-c", f'ulimit -n {FILES_MAX} && exec "$@"', "sh", *command]
+        async with started("balancer", limited) as program:
+            await program.until_ready()
+            front = Balancer(program)
+            await front.until(lambda status: status.alive)
             async with talk(front.port) as connection:
-                streams = [connection.ask(f"one two {n}", n, **endless(250)) for n in range(4)]
+                streams = [connection.ask(prompt, n) for n, prompt in enumerate(prompts)]
                 await connection.begun(*streams)
                 crowd = [await asyncio.open_connection("127.0.0.1", front.port) for _ in range(FILES_MAX + 100)]
                 endings = [asyncio.ensure_future(reader.read(1)) for reader, _ in crowd]
@@ -137,7 +142,7 @@ async def test_when_descriptors_run_out_newcomers_are_refused_and_streams_surviv
                 another = connection.ask("still served", 9)
                 await connection.ended(another)
                 assert another.text == "still served"
-                assert (await front.status()).alive == [engine.ready["name"]]
+                assert (await front.status()).alive == ["only"]
                 refused = await until(lambda: over(endings), lambda over: len(over) >= 100)
                 assert len(refused) < len(crowd)
                 for task in endings:
@@ -148,8 +153,9 @@ async def test_when_descriptors_run_out_newcomers_are_refused_and_streams_surviv
                 # Until the balancer has seen them leave, who comes is refused: with a reset, if the ask was on its way.
                 await front.until(lambda status: status["clients"] < 10)
                 assert (await ask(front.port, "room again")).text == "room again"
+                held.go_on.set()
                 await connection.ended(*streams)
-                assert [stream.text for stream in streams] == [echoed(f"one two {n}", 250) for n in range(4)]
+                assert [stream.text for stream in streams] == prompts
             assert (await http(front.port, "GET", "/readyz")).status == 200
         assert program.log.count("out of descriptors") == 1 and "traceback" not in program.log.lower()
         assert len(program.err) < 30

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ from balancer.doors.answer import Answer
 from balancer.doors.cache_routes import called_wrong, entry_key
 from balancer.doors.http import HttpConnection
 from balancer.wire.http1 import HttpRequest
+from tests.balancer.doors.caller import reply
 from tests.balancer.doors.lobby import Lobby
 from tests.fakes import RecordingSink
 
@@ -128,7 +130,30 @@ async def test_the_public_port_takes_it_too() -> None:
 
 
 async def test_warming_answers_the_same_requests_and_tells_what_it_could_not_take() -> None:
-    lobby = await a_lobby()
+    async with Lobby(cache=True).open() as lobby:
+        lobby.hall.join("gpu-1", slots=2)
+        await warm(lobby)
+
+
+async def test_others_have_their_turn_while_a_large_body_is_stored() -> None:
+    async with Lobby(cache=True).open() as lobby:
+        lobby.hall.join("gpu-1", slots=2)
+        lines = [json.dumps({"prompt": f"Who is {number}?", "answer": "Nobody."}).encode() for number in range(2000)]
+        warming = asyncio.create_task(call(lobby, b"\n".join(lines)))
+        seen = set()
+        while not warming.done():
+            seen.add(len(lobby.hall.store))
+            await asyncio.sleep(0)
+        assert warming.result() == {"stored": 2000, "errors": []} and len(seen) > 10
+
+
+async def call(lobby: Lobby, body: bytes) -> Any:
+    """What warming the cache with this tells."""
+    head = f"POST /cache/warm HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    return (await (await reply(await lobby.visit(head.encode() + body, admin=True))).whole()).json
+
+
+async def warm(lobby: Lobby) -> None:
     lines: list[object] = [
         {"prompt": "Who?", "answer": "Me.", "model": "m", "tenant": "a", "completion_tokens": 2},
         {"messages": [{"role": "user", "content": "Why?"}], "answer": "So.", "max_tokens": 9},
@@ -139,7 +164,7 @@ async def test_warming_answers_the_same_requests_and_tells_what_it_could_not_tak
         "no object",
     ]
     body = b"\n".join(json.dumps(line).encode() for line in lines) + b"\n\n{"
-    found = post(lobby, "/cache/warm", body=body)
+    found = await call(lobby, body)
     assert found["stored"] == 2
     assert [error["line"] for error in found["errors"]] == [3, 4, 5, 6, 7, 9]
     assert cached(lobby, "Who?", tenant="a") is not None

@@ -19,6 +19,7 @@ from balancer.exchange.journal import TEXT_MAX_BYTES
 from balancer.exchange.ports import Opening
 from balancer.request import Request
 from balancer.wire import openai
+from balancer.wire.dialect import Usage
 from balancer.wire.limits import UNSENT_MAX_BYTES
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event
@@ -126,7 +127,7 @@ async def test_a_client_of_http_1_0_gets_no_chunks_but_the_end_of_the_connection
     assert "transfer-encoding" not in found.headers and "content-length" not in found.headers
     assert found.headers["connection"] == "close"
     assert found.body == text_events("Once ") + text_events("upon") + last_events().replace(
-        openai.chunk_event("completions", "cmpl-1", "m", 0, [], openai.Usage(3, 2, 5)), b""
+        openai.chunk_event("completions", "cmpl-1", "m", 0, [], Usage(3, 2, 5)), b""
     )
 
 

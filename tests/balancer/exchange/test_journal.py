@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from balancer.exchange.journal import COMPACT_BYTES, TEXT_MAX_BYTES, Answer, Journal
-from balancer.wire.openai import Usage
+from balancer.wire.dialect import Usage
 from balancer.wire.sse import event
 from balancer.wire.whole import whole_body
 from tests.fakes import last_events, text_events

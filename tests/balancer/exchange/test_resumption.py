@@ -13,6 +13,7 @@ from balancer.exchange.recovery import RESUMES_MAX
 from balancer.exchange.resumption import resumption_of
 from balancer.exchange.timeline import Limits
 from balancer.wire import openai
+from balancer.wire.dialect import Chunk, Usage
 from balancer.wire.openai import parse_chunk
 from balancer.wire.sse import event, event_data
 from tests.balancer.pool.specs import a_spec
@@ -29,7 +30,7 @@ def hall_of(*names: str, **changes: Any) -> Hall:
     return hall
 
 
-def chunks_of(sink: RecordingSink) -> list[openai.Chunk]:
+def chunks_of(sink: RecordingSink) -> list[Chunk]:
     return [parse_chunk(data) for data in event_data(sink.raw) if data != b"[DONE]"]
 
 
@@ -57,7 +58,7 @@ def test_the_usage_tells_of_the_whole_answer() -> None:
     hall.calls[0].say("1", "2", "3")
     hall.calls[0].fail(BROKEN)
     hall.calls[1].say("4", "5")
-    hall.calls[1].send(openai.final_events("completions", "other", "m", 9, "stop", openai.Usage(10 + 3, 2, 15)))
+    hall.calls[1].send(openai.final_events("completions", "other", "m", 9, "stop", Usage(10 + 3, 2, 15)))
     usage = chunks_of(sink)[-1].usage
     assert usage is not None
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (10, 5, 15)
@@ -163,7 +164,7 @@ def test_our_own_engine_is_told_the_tokens_and_gets_the_request_as_it_was() -> N
         "return_token_ids": "continue",
     }
     hall.calls[1].say(" a time")
-    hall.calls[1].send(openai.final_events("completions", "x", "m", 0, "stop", openai.Usage(3, 5, 8)))
+    hall.calls[1].send(openai.final_events("completions", "x", "m", 0, "stop", Usage(3, 5, 8)))
     usage = chunks_of(sink)[-1].usage
     assert usage is not None and (usage.prompt_tokens, usage.completion_tokens) == (3, 5), "it sums up by itself"
 

@@ -9,9 +9,9 @@ import pytest
 from balancer import errors
 from balancer.exchange.state import State
 from balancer.exchange.timeline import Limits
-from balancer.wire.openai import Usage
+from balancer.wire.dialect import Usage
 from balancer.wire.sse import event
-from balancer.wire.whole import parse_whole, whole_body
+from balancer.wire.whole import parse_whole, whole_body, whole_text
 from tests.fakes import Hall, RecordingSink
 
 BROKEN = errors.backend_failed("x", "connection reset")
@@ -97,7 +97,7 @@ def test_an_answer_in_one_piece_is_shared_in_one_piece() -> None:
     hall = a_hall()
     asked = sinks(hall, 3, stream=False)
     hall.calls[0].answer_whole(whole_body("completions", "id", "m", 0, "x", "stop", Usage(1, 1, 2)))
-    assert [parse_whole(sink.body).text for sink in asked] == ["x"] * 3
+    assert [whole_text(parse_whole(sink.body)) for sink in asked] == ["x"] * 3
     assert cache_parts(asked) == ["miss", "joined", "joined"]
 
 

@@ -12,7 +12,7 @@ from balancer.exchange.ports import Outcome
 from balancer.exchange.telling import tell
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event_data
-from balancer.wire.whole import parse_whole
+from balancer.wire.whole import parse_whole, whole_text
 from tests.balancer.upstream.engine import a_request
 from tests.fakes import RecordingSink
 
@@ -49,7 +49,12 @@ def test_who_asked_for_a_stream_gets_the_events_of_an_ordinary_one() -> None:
 def test_who_did_not_gets_it_in_one_piece() -> None:
     sink = told(False)
     whole = parse_whole(sink.body)
-    assert not sink.raw and whole.text == "a cat" and whole.finish_reason == "stop" and whole.model == "m"
+    assert (
+        not sink.raw
+        and whole_text(whole) == "a cat"
+        and whole.choices[0].finish_reason == "stop"
+        and whole.model == "m"
+    )
     assert whole.usage is not None and whole.usage.total_tokens == 5
 
 

@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from balancer.pool.backend import SlotsTaken
-from balancer.pool.ledger import IN_SERVICE, ON_TRIAL, SHUT, Ledger
+from balancer.pool.ledger import IN_SERVICE, ON_TRIAL, SHUT, Ledger, SlotsTaken
 from balancer.pool.load import Load
 from tests.balancer.pool.specs import a_spec
 

@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from balancer.pool.backend import SlotsTaken, State
-from balancer.pool.ledger import Lease
+from balancer.pool.backend import State
+from balancer.pool.ledger import Lease, SlotsTaken
 from balancer.pool.load import Load
 from balancer.pool.registry import Registry
 from balancer.pool.transition import BeatStatus, Reason, Registered, Transition

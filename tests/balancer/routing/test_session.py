@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from balancer.routing.policy import FEW, RouteNeed
-from balancer.routing.session import BOUND, number_of, session_of
+from balancer.routing.session import BOUND, number_of
 from tests.balancer.routing.pools import Pool
 
 SIZES = [5, FEW + 5]
@@ -74,9 +74,3 @@ def test_without_a_key_the_emptiest_is_chosen() -> None:
 def test_a_number_is_the_same_everywhere() -> None:
     assert number_of("user-1") == 9863422088627006618
     assert number_of("\ud800") != number_of("")
-
-
-def test_the_key_is_the_requests_own() -> None:
-    assert session_of({"user": "ann", "prompt_cache_key": "chat-7"}) == "chat-7"
-    assert session_of({"user": "ann", "prompt_cache_key": 7}) == "ann"
-    assert session_of({"user": ""}) == session_of({}) == ""

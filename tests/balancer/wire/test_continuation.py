@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from balancer.wire import openai
 from balancer.wire.continuation import COMPLETION_TOKENS, Begun, Seam, can_continue, continued, tokens_left
+from balancer.wire.dialect import Usage
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event, event_data
 
@@ -85,7 +86,7 @@ def test_what_is_no_chunk_is_an_error(data: bytes) -> None:
 
 
 def test_usage_that_the_engine_summed_up_itself_is_left_as_it_is() -> None:
-    events = openai.chunk_event("chat", "x", "m", 9, [], openai.Usage(3, 5, 8))
+    events = openai.chunk_event("chat", "x", "m", 9, [], Usage(3, 5, 8))
     (data,) = event_data(Seam(BEGUN, summed=True).rewrite(events))
     assert msgspec.json.decode(data)["usage"] == {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
 

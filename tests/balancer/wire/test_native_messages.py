@@ -4,8 +4,8 @@ import json
 
 import msgspec
 
+from balancer.wire.dialect import Usage
 from balancer.wire.native_messages import BadLine, Done
-from balancer.wire.openai import Usage
 
 
 def test_what_is_not_known_of_an_answer_is_not_told() -> None:

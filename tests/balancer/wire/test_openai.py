@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.wire import openai
-from balancer.wire.openai import Usage, chunk_text, is_plain, parse_chunk
+from balancer.wire.dialect import Usage
+from balancer.wire.openai import chunk_text, is_plain, parse_chunk
 from balancer.wire.sse import event_data
 
 
@@ -284,7 +285,7 @@ def test_usage_that_was_not_counted_is_none() -> None:
     chunk = parse_chunk(b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":null,"total_tokens":null}}')
     assert chunk.usage is None
     chunk = parse_chunk(b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}')
-    assert chunk.usage == openai.Usage(3, 2, 5)
+    assert chunk.usage == Usage(3, 2, 5)
 
 
 @pytest.mark.parametrize("choices", [b"null", b"7", b"[7]"])

@@ -7,9 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.wire.openai import Usage
+from balancer.wire.dialect import Usage
 from balancer.wire.sse import DONE, event, event_data
-from balancer.wire.whole import as_endpoint, parse_whole, whole_as, whole_body, without_usage
+from balancer.wire.whole import (
+    as_endpoint,
+    content_of,
+    is_plain_whole,
+    parse_whole,
+    whole_as,
+    whole_body,
+    whole_text,
+    without_usage,
+)
 
 USAGE = Usage(1, 2, 3)
 
@@ -29,9 +38,9 @@ def chunk(*choices: dict[str, Any], **fields: Any) -> bytes:
 @given(text=st.text(), reason=st.sampled_from(["stop", "length", None]))
 def test_our_own_body_reads_like_an_engines(endpoint: str, text: str, reason: str | None) -> None:
     found = parse_whole(whole_body(endpoint, "id", "m", 7, text, reason, USAGE))
-    assert (found.text, found.finish_reason, found.model, found.created) == (text, reason, "m", 7)
+    assert (whole_text(found), found.choices[0].finish_reason, found.model, found.created) == (text, reason, "m", 7)
     assert found.usage == USAGE
-    assert found.plain
+    assert is_plain_whole(found)
 
 
 def test_a_body_of_ours_has_openais_form() -> None:
@@ -69,7 +78,7 @@ def test_a_body_of_ours_has_openais_form() -> None:
     ],
 )
 def test_plain_is_one_choice_of_text_and_nothing_else(choices: list[dict[str, Any]], plain: bool) -> None:
-    assert parse_whole(body(*choices)).plain is plain
+    assert is_plain_whole(parse_whole(body(*choices))) is plain
 
 
 @pytest.mark.parametrize(
@@ -98,12 +107,12 @@ def test_reading_anything_gives_an_answer_or_a_value_error(data: bytes) -> None:
         found = parse_whole(data)
     except ValueError:
         return
-    assert isinstance(found.text, str)
+    assert isinstance(whole_text(found), str)
 
 
 @pytest.mark.parametrize("content", [None, 5, [{"type": "text", "text": "x"}]])
 def test_a_content_that_is_no_text_reads_as_none(content: object) -> None:
-    assert parse_whole(body({"message": {"content": content}})).text == ""
+    assert whole_text(parse_whole(body({"message": {"content": content}}))) == ""
 
 
 @pytest.mark.parametrize(
@@ -118,7 +127,7 @@ def test_a_content_that_is_no_text_reads_as_none(content: object) -> None:
 )
 def test_what_an_engine_did_not_count_is_no_reason_to_refuse_its_answer(told: object, usage: Usage | None) -> None:
     found = parse_whole(json.dumps({"choices": [{"text": "x"}], "usage": told}).encode())
-    assert (found.text, found.usage) == ("x", usage)
+    assert (whole_text(found), found.usage) == ("x", usage)
 
 
 # --- usage that nobody asked for
@@ -214,5 +223,5 @@ def test_a_whole_answer_changes_its_form_with_all_its_choices(endpoint: str) -> 
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
     given_body = body(*(texts if endpoint == "chat" else messages), usage=usage, created=7.0)
     found = parse_whole(whole_as(parse_whole(given_body), endpoint, "id-1"))
-    assert [(c.index, c.content, c.finish_reason) for c in found.choices] == [(0, "a", "stop"), (1, "b", "length")]
+    assert [(c.index, content_of(c), c.finish_reason) for c in found.choices] == [(0, "a", "stop"), (1, "b", "length")]
     assert found.usage == USAGE and found.created == 7
