@@ -11,6 +11,7 @@ name that was made to point here), and no page has any business on this port: it
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -142,7 +143,7 @@ def _backend(member: Member, now: float) -> dict[str, Any]:
         "beats": member.beats,
         "heard_ms_ago": round((now - member.heard_at) * 1000) if member.beats else None,
         "registered_s_ago": round(now - member.registered_at, 1),
-        "load": load._asdict() if load is not None else None,
+        "load": asdict(load) if load is not None else None,
     }
 
 

@@ -174,4 +174,16 @@ class Agents:
 
 
 def _load(beat: heartbeat.Beat) -> Load:
-    return Load(*beat[1:])  # all but the sequence, in the same order: a thousand beats a second come by here
+    return Load(
+        beat.running,
+        beat.waiting,
+        beat.slots,
+        beat.prefill_tokens_running,
+        beat.prefill_tokens_waiting,
+        beat.kv_tokens_used,
+        beat.kv_tokens_total,
+        beat.tokens_per_s,
+        beat.ms_since_step,
+        beat.ready,
+        beat.draining,
+    )

@@ -14,6 +14,7 @@ backend's second answer to it is the judge's own error, or the model's mood, and
 from __future__ import annotations
 
 import enum
+import logging
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,10 +38,15 @@ CONTROL_SHARE: Final = 0.25
 """Of the share that is checked: how much of it goes to hits on equal questions."""
 CONTROL_WAITING_MAX: Final = 8
 """While more wait there is no room for controls: hits on equal questions may be many more than near ones."""
+UNDECIDED_MAX: Final = 20
+UNDECIDED_SHARE: Final = 0.1
+"""Of the checks that are drawn, once so many in a row told nothing: a model that can't judge costs two answers each."""
 CONTROLS_MIN: Final = 50
 """From so many on they take the place of what is only assumed."""
 CONTROLS_MAX: Final = 1000
 """Beyond so many what they told is halved: models come and go."""
+
+log = logging.getLogger(__name__)
 
 
 class Lot(Protocol):
@@ -105,6 +111,8 @@ class Checks:
         self._running: dict[Check, None] = {}
         self._prior = bound.judge
         self._controls: Counter[str] = Counter()
+        self._undecided = 0
+        """Judgements in a row that came to nothing."""
         self.counts: Counter[str] = Counter()
         """What became of the checks that were drawn: done, undecided, failed, too_old, preempted, stopped; or
         why they were not begun: no_room, not_comparable."""
@@ -113,24 +121,27 @@ class Checks:
 
     def served(self, request: Request, model: str, question: str, hit: Hit) -> None:
         """A near hit was served; to one who wanted a cached answer or none, no backend is asked on their account."""
-        if self._rng.random() < self._share and request.cache != "only":
+        if self._drawn(self._share) and request.cache != "only":
             self._wait(Check(Kind.SERVED, request, model, question, hit, self._dispatcher.clock.time()))
 
     def equal(self, request: Request, model: str, question: str, hit: Hit) -> None:
         """A hit on an equal question was served, to one whose kind may be near to others."""
-        drawn = self._rng.random() < self._share * CONTROL_SHARE
-        if drawn and len(self._waiting) < CONTROL_WAITING_MAX and request.cache != "only":
+        if self._drawn(self._share * CONTROL_SHARE) and len(self._waiting) < CONTROL_WAITING_MAX and request.cache != "only":
             self._wait(Check(Kind.CONTROL, request, model, question, hit, self._dispatcher.clock.time()))
 
     def withheld(
         self, request: Request, model: str, question: str, hit: Hit, fresh: str, *, as_served: bool = False
     ) -> None:
         """A near hit was not served, and this is what the backend answered instead. ``as_served``: shadow mode."""
-        if self._judge.free or self._rng.random() < self._share:
+        if self._judge.free or self._drawn(self._share):
             kind = Kind.SHADOW if as_served else Kind.WITHHELD
             check = Check(kind, request, model, question, hit, self._dispatcher.clock.time())
             check.fresh = fresh
             self._wait(check)
+
+    def _drawn(self, share: float) -> bool:
+        """By lot; seldom where the judge has not made up its mind for long, so as to notice when it does again."""
+        return self._rng.random() < share * (UNDECIDED_SHARE if self._undecided >= UNDECIDED_MAX else 1.0)
 
     def _wait(self, check: Check) -> None:
         if not self._judge.takes(check.hit.entry.text):
@@ -209,7 +220,15 @@ class Checks:
         self._over(check)
         if found is None:
             self.counts["undecided"] += 1
+            self._undecided += 1
+            if self._undecided == UNDECIDED_MAX:
+                log.warning(
+                    "%s, who judges near answers, said neither yes nor no %d times in a row: it is asked a tenth as often",
+                    self._judge.name,
+                    UNDECIDED_MAX,
+                )
             return
+        self._undecided = 0
         self.counts["done"] += 1
         if check.kind is Kind.CONTROL:
             self._controlled(found)

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 STUCK_AFTER_MS = 10_000
 """An engine that has work and takes no step for this long is not ready, whatever its agent says."""
 
 
-class Load(NamedTuple):
+@dataclass(init=False, slots=True)
+class Load:
     """One report; counts of requests and of tokens. `slots` 0 means not told: the registered number stays."""
 
-    running: int = 0
-    waiting: int = 0
-    slots: int = 0
-    prefill_tokens_running: int = 0
-    prefill_tokens_waiting: int = 0
-    kv_tokens_used: int = 0
-    kv_tokens_total: int = 0
-    tokens_per_s: float = 0.0
-    ms_since_step: int = 0
-    ready: bool = True
-    draining: bool = False
+    running: int
+    waiting: int
+    slots: int
+    prefill_tokens_running: int
+    prefill_tokens_waiting: int
+    kv_tokens_used: int
+    kv_tokens_total: int
+    tokens_per_s: float
+    ms_since_step: int
+    ready: bool
+    draining: bool
+
+    def __init__(
+        self,
+        running: int = 0,
+        waiting: int = 0,
+        slots: int = 0,
+        prefill_tokens_running: int = 0,
+        prefill_tokens_waiting: int = 0,
+        kv_tokens_used: int = 0,
+        kv_tokens_total: int = 0,
+        tokens_per_s: float = 0.0,
+        ms_since_step: int = 0,
+        ready: bool = True,
+        draining: bool = False,
+    ) -> None:
+        self.running = running
+        self.waiting = waiting
+        self.slots = slots
+        self.prefill_tokens_running = prefill_tokens_running
+        self.prefill_tokens_waiting = prefill_tokens_waiting
+        self.kv_tokens_used = kv_tokens_used
+        self.kv_tokens_total = kv_tokens_total
+        self.tokens_per_s = tokens_per_s
+        self.ms_since_step = ms_since_step
+        self.ready = ready
+        self.draining = draining
 
     @property
     def is_ready(self) -> bool:

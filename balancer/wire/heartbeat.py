@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hmac
 import struct
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from balancer.wire.limits import DATAGRAM_MAX_BYTES
 
@@ -35,30 +36,70 @@ _U64_MAX: Final = (1 << 64) - 1
 _RATE_MAX: Final = 1e9
 
 
-class Beat(NamedTuple):
+@dataclass(init=False, slots=True)
+class Beat:
     """What an engine says of its load. Counts are requests or tokens at the moment of sending."""
 
     sequence: int
-    running: int = 0
-    waiting: int = 0
-    slots: int = 0
-    prefill_tokens_running: int = 0
-    prefill_tokens_waiting: int = 0
-    kv_tokens_used: int = 0
-    kv_tokens_total: int = 0
-    tokens_per_s: float = 0.0
-    ms_since_step: int = 0
+    running: int
+    waiting: int
+    slots: int
+    prefill_tokens_running: int
+    prefill_tokens_waiting: int
+    kv_tokens_used: int
+    kv_tokens_total: int
+    tokens_per_s: float
+    ms_since_step: int
     """Milliseconds since the engine last stepped; 0 while it has nothing to do."""
-    ready: bool = True
-    draining: bool = False
+    ready: bool
+    draining: bool
+
+    def __init__(
+        self,
+        sequence: int,
+        running: int = 0,
+        waiting: int = 0,
+        slots: int = 0,
+        prefill_tokens_running: int = 0,
+        prefill_tokens_waiting: int = 0,
+        kv_tokens_used: int = 0,
+        kv_tokens_total: int = 0,
+        tokens_per_s: float = 0.0,
+        ms_since_step: int = 0,
+        ready: bool = True,
+        draining: bool = False,
+    ) -> None:
+        self.sequence = sequence
+        self.running = running
+        self.waiting = waiting
+        self.slots = slots
+        self.prefill_tokens_running = prefill_tokens_running
+        self.prefill_tokens_waiting = prefill_tokens_waiting
+        self.kv_tokens_used = kv_tokens_used
+        self.kv_tokens_total = kv_tokens_total
+        self.tokens_per_s = tokens_per_s
+        self.ms_since_step = ms_since_step
+        self.ready = ready
+        self.draining = draining
 
 
-class Head(NamedTuple):
+@dataclass(init=False, slots=True)
+class Head:
     """Whose datagram this claims to be; not yet proven."""
 
     kind: int
     lease_id: int
     sequence: int
+
+    def __init__(
+        self,
+        kind: int,
+        lease_id: int,
+        sequence: int,
+    ) -> None:
+        self.kind = kind
+        self.lease_id = lease_id
+        self.sequence = sequence
 
 
 def seal_beat(key: bytes, lease_id: int, beat: Beat) -> bytes:

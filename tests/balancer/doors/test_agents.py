@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
@@ -168,8 +169,15 @@ def test_a_sign_of_life_without_load_counts_too() -> None:
     assert desk.agents.counts["beats_classic"] == 2
 
 
-def test_a_beat_and_the_load_it_tells_have_their_fields_in_the_same_order() -> None:
-    assert Beat._fields == ("sequence", *Load._fields)
+def test_the_pool_learns_every_number_that_a_beat_tells() -> None:
+    desk = Desk()
+    lease_id = desk.register(Link())
+    told = {field.name: number for number, field in enumerate(fields(Load), start=2)} | {"draining": False}
+    beat = Beat(1, **told)  # type: ignore[arg-type]
+    assert desk.agents.beat(heartbeat.seal_beat(KEY, lease_id, beat), "udp") is not None
+    member = desk.hall.registry.lease(lease_id)
+    assert member is not None and member.load is not None
+    assert asdict(member.load) == told | {"ready": True}
 
 
 def test_nonces_and_keys_are_drawn_from_the_given_source() -> None:
