@@ -7,6 +7,7 @@ turn takes microseconds where there is little to do, so nobody waits for the oth
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -35,3 +36,43 @@ class Cork:
         writers, self._writers = self._writers, []
         for writer in writers:
             writer.flush()
+
+
+class Outbox:
+    """What one connection has to write: it goes out at the end of the turn; at once where there is no cork."""
+
+    __slots__ = ("_cork", "_held", "transport")
+
+    def __init__(self, cork: Cork | None) -> None:
+        self._cork = cork
+        self._held: list[bytes] = []
+        self.transport: asyncio.Transport | None = None
+        """While the connection is open."""
+
+    @property
+    def unsent(self) -> bool:
+        """Part of it waits for the end of the turn, or for the other side to read."""
+        return bool(self._held) or (self.transport is not None and self.transport.get_write_buffer_size() > 0)
+
+    def write(self, data: bytes) -> None:
+        """Nothing, once the connection is lost."""
+        transport, cork = self.transport, self._cork
+        if transport is None:
+            return
+        if cork is None:
+            transport.write(data)
+            return
+        if not self._held:
+            cork.hold(self)
+        self._held.append(data)
+
+    def flush(self) -> None:
+        """Let go what is held back."""
+        if self._held and self.transport is not None and not self.transport.is_closing():
+            self.transport.write(b"".join(self._held))
+        self._held.clear()
+
+    def lost(self) -> None:
+        """The connection is; what it had to write goes with it."""
+        self.transport = None
+        self._held.clear()

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, cast
 
-from balancer.corking import Cork
+from balancer.corking import Cork, Outbox
 from balancer.doors.addresses import host_of
 from balancer.doors.answer import Answer, Pending
 from balancer.doors.clients import LINGER_S, Clients
@@ -37,9 +37,7 @@ class HttpConnection(asyncio.Protocol):
     ) -> None:
         self._clients = clients
         self._answer = answer
-        self._cork = cork
-        self._held: list[bytes] = []
-        """Written, and held back until the turn ends."""
+        self._outbox = Outbox(cork)
         self.peer = ""
         """The client's address."""
         self.read: object = None
@@ -68,7 +66,7 @@ class HttpConnection(asyncio.Protocol):
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = self._outbox.transport = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()
         self._transport.set_write_buffer_limits(high=UNSENT_MAX_BYTES)
         self.peer = host_of(transport.get_extra_info("peername"))
@@ -102,7 +100,7 @@ class HttpConnection(asyncio.Protocol):
         """On HTTP a closed sending side means that the client left; what is already written still goes out."""
         self._unread.clear()
         self._leave()
-        self.flush()
+        self._outbox.flush()
         self._set_timer("closing", self._clients.limits.write_s)
         return False
 
@@ -121,7 +119,7 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._held.clear()
+        self._outbox.lost()
         if self._timer is not None:
             self._timer.cancel()
         self._leave()
@@ -138,7 +136,7 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def unsent(self) -> bool:
-        return bool(self._held) or (self._transport is not None and self._transport.get_write_buffer_size() > 0)
+        return self._outbox.unsent
 
     def drained(self) -> None:
         """The next answer is the last. Who is idle may still ask ``/readyz``, and hears that the daemon is stopping."""
@@ -221,20 +219,8 @@ class HttpConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Part of the current answer."""
-        if self._transport is None or self._refused:
-            return
-        if self._cork is None:
-            self._transport.write(data)
-            return
-        if not self._held:
-            self._cork.hold(self)
-        self._held.append(data)
-
-    def flush(self) -> None:
-        """Let go what is held back."""
-        if self._held and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(self._held))
-        self._held.clear()
+        if not self._refused:
+            self._outbox.write(data)
 
     def over(self) -> None:
         """The current answer is complete; the next request may be answered."""
@@ -246,7 +232,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if not again:
             self._unread.clear()  # what comes behind the last request is not answered
-            self.flush()
+            self._outbox.flush()
             self._transport.close()
             self._set_timer("closing", self._clients.limits.write_s)
         elif self._unread or self._bad is not None or self._decoder.in_message:
@@ -307,7 +293,7 @@ class HttpConnection(asyncio.Protocol):
         self.write(http1.response(error.status, body, headers, keep_alive=False))
         if self._transport is not None:
             self._refused = True
-            self.flush()
+            self._outbox.flush()
             self._transport.write_eof()
             self._set_timer("refused", LINGER_S)
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
-from balancer.corking import Cork
+from balancer.corking import Cork, Outbox
 from balancer.doors.addresses import host_of
 from balancer.doors.asking import make_asked
 from balancer.doors.cache_routes import wronged
@@ -35,8 +35,7 @@ class NativeConnection(asyncio.Protocol):
 
     def __init__(self, clients: Clients, agent: Callable[[], asyncio.Protocol], cork: Cork | None = None) -> None:
         self._clients = clients
-        self._cork = cork
-        self._corked: list[bytes] = []  # written, and held back until the turn ends
+        self._outbox = Outbox(cork)
         self._agent = agent
         self._limits = clients.limits
         self._lines = LineDecoder()
@@ -59,7 +58,7 @@ class NativeConnection(asyncio.Protocol):
         self._line_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = self._outbox.transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=UNSENT_MAX_BYTES)
         self._peer = host_of(transport.get_extra_info("peername"))
         self._clients.opened(self)
@@ -134,6 +133,7 @@ class NativeConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._outbox.lost()
         for timer in (self._write_timer, self._line_timer):
             if timer is not None:
                 timer.cancel()
@@ -210,7 +210,7 @@ class NativeConnection(asyncio.Protocol):
             failure = bad_request(f'"{message.kind}" belongs on a connection that began with "register"')
             self.write(failure_line(None, failure))
             return
-        self.flush()
+        self._outbox.flush()
         transport = self._transport
         assert transport is not None
         self.connection_lost(None)
@@ -222,20 +222,8 @@ class NativeConnection(asyncio.Protocol):
     # --- writing
 
     def write(self, data: bytes) -> None:
-        if self._transport is None or self._refused:
-            return
-        if self._cork is None:
-            self._transport.write(data)
-            return
-        if not self._corked:
-            self._cork.hold(self)
-        self._corked.append(data)
-
-    def flush(self) -> None:
-        """Let go what is held back."""
-        if self._corked and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(self._corked))
-        self._corked.clear()
+        if not self._refused:
+            self._outbox.write(data)
 
     def keep_alive(self) -> None:
         """Called twice a second: a write is what tells whether the client is still there; also one that closed its
@@ -265,7 +253,7 @@ class NativeConnection(asyncio.Protocol):
 
     @property
     def unsent(self) -> bool:
-        return self._transport is not None and (bool(self._corked) or self._transport.get_write_buffer_size() > 0)
+        return self._outbox.unsent
 
     def drained(self) -> None:
         """The daemon stops: close as soon as nothing runs here."""
@@ -294,7 +282,7 @@ class NativeConnection(asyncio.Protocol):
         self.write(failure_line(None, bad_request(error.message, error.code, error.status)))
         self._refused = True
         self._forget_all()
-        self.flush()
+        self._outbox.flush()
         self._transport.write_eof()
         asyncio.get_running_loop().call_later(LINGER_S, self._close)
 
@@ -302,7 +290,7 @@ class NativeConnection(asyncio.Protocol):
         """Close once all is written; a client that does not read it has as long as for any other write."""
         if self._transport is None:
             return
-        self.flush()
+        self._outbox.flush()
         self._transport.close()
         if self._write_timer is None:
             self._write_timer = asyncio.get_running_loop().call_later(self._limits.write_s, self._abort)

@@ -34,11 +34,11 @@ class Far(asyncio.Transport):
         self._closing = False
         door.connection_made(self)
 
-    def says(self, data: bytes) -> bytes:
-        """Give the door this input; what it has written since then."""
+    async def says(self, data: bytes) -> bytes:
+        """Give the door this input; what it has written by the end of the loop's turn."""
         before = len(self.written)
         self._door.data_received(data)
-        self._door.flush()
+        await asyncio.sleep(0)
         return self.written[before:]
 
     def leave(self) -> None:
@@ -85,7 +85,7 @@ async def test_over_http_nothing_but_health_is_answered_without_a_key(method: st
     lobby = a_lobby()
     far = Far(lobby.doors.http())
     body = b"not even json"
-    status, head, _ = split(far.says(http(method, path, body=body if method == "POST" else b"")))
+    status, head, _ = split(await far.says(http(method, path, body=body if method == "POST" else b"")))
     assert status == 401 and b"\r\nwww-authenticate: bearer\r\n" in head
     assert lobby.hall.calls == []
     far.leave()
@@ -94,8 +94,8 @@ async def test_over_http_nothing_but_health_is_answered_without_a_key(method: st
 @pytest.mark.parametrize("path", sorted(PATHS))
 async def test_probes_need_no_key(path: str) -> None:
     far = Far(a_lobby().doors.http())
-    assert split(far.says(http("GET", path)))[0] == 200
-    assert split(far.says(http("GET", path, "Authorization: Bearer wrong")))[0] == 200
+    assert split(await far.says(http("GET", path)))[0] == 200
+    assert split(await far.says(http("GET", path, "Authorization: Bearer wrong")))[0] == 200
     far.leave()
 
 
@@ -115,7 +115,7 @@ async def test_a_missing_a_malformed_and_an_unknown_key_get_the_same_body_in_ope
     lobby = a_lobby()
     far, bodies = Far(lobby.doors.http()), set()
     for headers in ([], *([f"Authorization: {wrong}"] for wrong in WRONG)):
-        status, _, body = split(far.says(http("GET", "/v1/models", *headers)))
+        status, _, body = split(await far.says(http("GET", "/v1/models", *headers)))
         assert status == 401
         bodies.add(body)
     (body,) = bodies
@@ -129,8 +129,8 @@ async def test_a_missing_a_malformed_and_an_unknown_key_get_the_same_body_in_ope
 async def test_over_http_the_key_names_the_tenant(header: str) -> None:
     lobby = a_lobby()
     far = Far(lobby.doors.http())
-    assert split(far.says(http("GET", "/v1/models", header)))[0] == 200
-    far.says(http("POST", "/v1/completions", header, body=b'{"prompt":"hi"}'))
+    assert split(await far.says(http("GET", "/v1/models", header)))[0] == 200
+    await far.says(http("POST", "/v1/completions", header, body=b'{"prompt":"hi"}'))
     (call,) = lobby.hall.calls
     assert call.request.tenant == "alice"
     assert ALICE not in repr(call.request)
@@ -143,24 +143,24 @@ async def test_a_native_line_from_elsewhere_needs_a_key_and_each_line_its_own() 
     lobby = a_lobby()
     far = Far(lobby.doors.native())
     for line in (b'{"id":1,"prompt":"x"}', b'{"id":1,"prompt":"x","key":"wrong"}', b'{"id":1,"prompt":"x","key":""}'):
-        said = json.loads(far.says(line + b"\n"))
+        said = json.loads(await far.says(line + b"\n"))
         assert (said["id"], said["error"]["code"], said["error"]["type"]) == (
             1,
             "invalid_api_key",
             "authentication_error",
         )
     assert lobby.hall.calls == []
-    far.says(json.dumps({"id": 1, "prompt": "x", "key": ALICE}).encode() + b"\n")
+    await far.says(json.dumps({"id": 1, "prompt": "x", "key": ALICE}).encode() + b"\n")
     (call,) = lobby.hall.calls
     assert call.request.tenant == "alice" and ALICE not in repr(call.request)
-    assert json.loads(far.says(b'{"id":2,"prompt":"x"}\n'))["error"]["code"] == "invalid_api_key"
+    assert json.loads(await far.says(b'{"id":2,"prompt":"x"}\n'))["error"]["code"] == "invalid_api_key"
     far.leave()
 
 
 async def test_requests_without_id_that_are_refused_do_not_hold_up_those_behind_them() -> None:
     lobby = a_lobby()
     far = Far(lobby.doors.native())
-    far.says(b'{"prompt":"x"}\n' * 20 + json.dumps({"prompt": "y", "key": ALICE}).encode() + b"\n")
+    await far.says(b'{"prompt":"x"}\n' * 20 + json.dumps({"prompt": "y", "key": ALICE}).encode() + b"\n")
     await lobby.calls(1)
     assert far.written.count(b'"invalid_api_key"') == 20
     far.leave()
