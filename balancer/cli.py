@@ -102,7 +102,7 @@ class _Main(click.Group):
 @click.option("--admin-port", default=1230, help="Port for status, drain and purge; 0 picks a free one.")
 @click.option("-r", "--round-robin", is_flag=True, help="Each backend in turn, by weight.")
 @click.option("-c", "--least-connections", is_flag=True, help="The backend with the fewest requests for its weight.")
-@click.option("--policy", default=None, help="How a backend is chosen: docs/routing.md.  [default: least-connections]")
+@click.option("--policy", default=None, help="How a backend is chosen: docs/routing.md.  [default: adaptive]")
 @click.option(
     "--upstream",
     multiple=True,
@@ -216,7 +216,7 @@ def _policy(context: click.Context, options: dict[str, Any]) -> str:
             raise ConfigError(f"policy: one at a time, not {' and '.join(sorted(chosen))}")
         if chosen:
             return chosen.pop()
-    return "least-connections"
+    return "adaptive"
 
 
 def _config(context: click.Context, options: dict[str, Any]) -> Any:

@@ -37,7 +37,7 @@ class Config:
     admin_host: str = "127.0.0.1"
     admin_port: int = 1230
     """0 picks a free one."""
-    policy: str = "least-connections"
+    policy: str = "adaptive"
     upstream: tuple[UpstreamSpec, ...] = ()
     """OpenAI-compatible servers that do not register; each has a name of its own."""
     default_model: str | None = None

@@ -21,12 +21,12 @@ from scripts.bench.targets import ROUTER_PYTHON
 from scripts.routing_bench.plan import WORKLOADS
 from scripts.routing_bench.report import FORETOLD, Race, row, section, text, write
 from scripts.routing_bench.run import Course, Outcome, live, simulated
-from scripts.routing_bench.targets import CACHE_AWARE, NAMES, OURS
+from scripts.routing_bench.targets import CACHE_AWARE, NAMES, OURS, ROUND_ROBIN
 
-QUICK_SECONDS, QUICK_RATE = 25.0, 40.0
+QUICK_SECONDS, QUICK_RATE = 30.0, 60.0
 """Caches are still cold: a look, and no figures to keep."""
 QUICK = ("shared",)
-QUICK_TARGETS = (OURS, CACHE_AWARE, "sglang round_robin")
+QUICK_TARGETS = (OURS, CACHE_AWARE, ROUND_ROBIN)
 HOPELESS = 0.1
 
 
@@ -43,10 +43,16 @@ def main() -> None:
             courses = [Course(workload, rate, seed, seconds, options.slower) for seed in seeds]
             races.append(_race(name, courses, options.only or NAMES, options.policy, skipped))
             print(text(races[-1]) + "\n", file=sys.stderr, flush=True)
-    found = section(races, options.policy, options.slower, skipped, load)
-    print(json.dumps([race._asdict() for race in races]) if options.json else found)
-    if options.write:
-        write(found)
+    if options.json:
+        print(json.dumps([race._asdict() for race in races]))
+    for name in dict.fromkeys(race.workload for race in races):
+        found = section(
+            [race for race in races if race.workload == name], options.policy, options.slower, skipped, load
+        )
+        if not options.json:
+            print(found + "\n")
+        if options.write:
+            write(found, name)
 
 
 def _race(name: str, courses: Sequence[Course], targets: Sequence[str], policy: str, skipped: list[str]) -> Race:
@@ -94,7 +100,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--router-python", metavar="PATH", help=f"where sglang-router is installed; default ${ROUTER_PYTHON}"
     )
-    parser.add_argument("--write", action="store_true", help="put the figures into docs/routing.md")
+    parser.add_argument(
+        "--write", action="store_true", help="put the figures into docs/routing.md, each workload's in its place"
+    )
     parser.add_argument("--json", action="store_true", help="print them for programs")
     options = parser.parse_args()
     for name in options.workloads:

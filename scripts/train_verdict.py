@@ -1,10 +1,10 @@
 """Train the cache's verdict: ``scripts/train_verdict --questions FILE --negations FILE``.
 
 Files are tab-separated with columns a, b, duplicate (or negated), perhaps gzipped. Pairs that differ in a number, a
-name, the polarity or the order are made from the questions, prompts from templates. More than a fifth is kept aside
-(`scripts/verdict_training/splitting.py`) for the calibration and for the figures in the file's metadata. Texts are
-embedded once, into ``--work`` (10 KB a text). On one core: some 4 minutes for 150,000 texts and 2 minutes an epoch. The
-same files, the same seed and an empty ``--work`` give the same bytes on the same machine.
+name, the polarity or the order are made from the questions, prompts from templates. A ninth is kept aside to find
+thresholds, another one for the figures in the file's metadata (`scripts/verdict_training/splitting.py`). Texts are
+embedded once, into ``--work`` (10 KB a text). On one core: some 5 minutes for 170,000 texts, 2 minutes an epoch and 4
+for the thresholds. The same files, the same seed and an empty ``--work`` give the same bytes on the same machine.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ from balancer.cache.features import features
 from balancer.cache.gates import refusal
 from balancer.cache.learned import FORMAT, GATED_PENALTY
 from balancer.cache.lexicon import BUCKETS, Lexis, bucket, lexis
+from scripts.cache_evaluation.stream import Shape
+from scripts.labelled_pairs import Pair
 from scripts.verdict_training.collecting import Labelled, collect
 from scripts.verdict_training.embedded import Embedded
 from scripts.verdict_training.fitting import Example, fit, logits, weights_of
-from scripts.verdict_training.measuring import calibrated, measured
+from scripts.verdict_training.measuring import fitted, measured, thresholds
+from scripts.verdict_training.traffic import wrong_at_most
 
 OUT: Final = Path(__file__).resolve().parent.parent / "balancer" / "cache" / "verdict.npz"
 WORK: Final = Path(__file__).resolve().parent.parent / "build" / "verdict-embedded"
@@ -62,13 +65,30 @@ def main() -> None:
         examples = [_example(one, read, embedded) for one in pairs if one.part == "train"]
         random.Random(options.seed).shuffle(examples)
         weights = weights_of(fit(examples, embedded, options.epochs, options.seed))
-    aside = [one for one in pairs if one.part == "aside"]
-    passed = np.array([refusal(read[one.a], read[one.b]) is None for one in aside])
-    scores = logits(weights, [_example(one, read, embedded) for one in aside], embedded) - GATED_PENALTY * ~passed
-    meta = calibrated(aside, scores, passed) | {
-        "measured": measured(aside, scores, passed),
-        "format": FORMAT,
-        "embedder": model.id,
+    parts = {part: [one for one in pairs if one.part == part] for part in ("calibration", "aside")}
+    passed = {
+        part: np.array([refusal(read[one.a], read[one.b]) is None for one in found]) for part, found in parts.items()
+    }
+    scores = {
+        part: logits(weights, [_example(one, read, embedded) for one in found], embedded)
+        - GATED_PENALTY * ~passed[part]
+        for part, found in parts.items()
+    }
+    slope, offset = fitted(parts["calibration"], scores["calibration"])
+    probabilities = {part: 1 / (1 + np.exp(-(slope * found + offset))) for part, found in scores.items()}
+    known = {"format": FORMAT, "embedder": model.id, "calibration": [slope, offset]}
+    traffic = wrong_at_most(
+        packed(weights, words, known | {"curve": [[1.0, 0.5]]}),
+        [Pair(one.a, one.b, one.duplicate) for one in parts["calibration"] if one.kind == "questions"],
+        options.work,
+        model,
+        requests=options.limit or Shape().requests,
+    )
+    found = thresholds(parts["calibration"], probabilities["calibration"], passed["calibration"], traffic)
+    meta = known | {
+        "curve": found,
+        "traffic": traffic,
+        "measured": measured(parts["aside"], probabilities["aside"], passed["aside"], found),
         "trained_on": dict(Counter(one.kind for one in pairs if one.part == "train")),
         "epochs": options.epochs,
         "seed": options.seed,

@@ -126,7 +126,8 @@ class Checks:
 
     def equal(self, request: Request, model: str, question: str, hit: Hit) -> None:
         """A hit on an equal question was served, to one whose kind may be near to others."""
-        if self._drawn(self._share * CONTROL_SHARE) and len(self._waiting) < CONTROL_WAITING_MAX and request.cache != "only":
+        drawn = self._drawn(self._share * CONTROL_SHARE)
+        if drawn and len(self._waiting) < CONTROL_WAITING_MAX and request.cache != "only":
             self._wait(Check(Kind.CONTROL, request, model, question, hit, self._dispatcher.clock.time()))
 
     def withheld(
@@ -223,7 +224,7 @@ class Checks:
             self._undecided += 1
             if self._undecided == UNDECIDED_MAX:
                 log.warning(
-                    "%s, who judges near answers, said neither yes nor no %d times in a row: it is asked a tenth as often",
+                    "%s judges near answers, but said neither yes nor no %d times in a row: it is asked less often",
                     self._judge.name,
                     UNDECIDED_MAX,
                 )

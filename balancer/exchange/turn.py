@@ -11,7 +11,7 @@ from balancer.errors import Failure
 from balancer.exchange.refusal import nobody
 from balancer.pool.ledger import Lease
 from balancer.request import Request
-from balancer.routing.blocks import prompt_blocks
+from balancer.routing.blocks import BLOCK_CHARS, prompt_blocks
 from balancer.routing.eligible import possible
 from balancer.routing.need import session_of
 from balancer.routing.policy import RouteNeed
@@ -163,7 +163,8 @@ class Turn:
         request = self._request
         named = request.model is not None or self._resume
         if self._blocks is None:
-            self._blocks = prompt_blocks(request.body) if self._hub.wants_blocks else ()
+            long = request.prompt_bytes >= BLOCK_CHARS
+            self._blocks = prompt_blocks(request.body) if long and self._hub.wants_blocks else ()
         return RouteNeed(
             self._model,
             request.endpoint,

@@ -22,11 +22,10 @@ ALIKE_S = 0.01
 def next_of_least(candidates: Candidates, costs: Sequence[float] | npt.NDArray[np.float64], last: int) -> int:
     """The index after `last` among those that cost least; `costs` in seconds, in step with the candidates."""
     if isinstance(candidates, list):
-        least = min(costs)
-        most = least + (ALIKE * least if ALIKE * least < ALIKE_S else ALIKE_S)
+        most = alike_to(min(costs))
         first = -1
-        for position in range(len(candidates)):
-            if costs[position] <= most:
+        for position, cost in enumerate(costs):
+            if cost <= most:
                 index = candidates[position]
                 if index > last:
                     return index
@@ -35,5 +34,11 @@ def next_of_least(candidates: Candidates, costs: Sequence[float] | npt.NDArray[n
         return first
     costs = cast(npt.NDArray[np.float64], costs)
     least = float(costs.min())
-    alike = candidates[costs <= least + min(ALIKE * least, ALIKE_S)]
+    alike = candidates[costs <= alike_to(least)]
     return int(alike[int(np.searchsorted(alike, last, side="right")) % len(alike)])
+
+
+def alike_to(least: float) -> float:
+    """The most that counts as equal to it."""
+    margin = ALIKE * least
+    return least + (margin if margin < ALIKE_S else ALIKE_S)

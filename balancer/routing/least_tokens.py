@@ -9,6 +9,7 @@ Those that cost nearly the same take turns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,9 +17,9 @@ import numpy.typing as npt
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
-from balancer.routing.alike import next_of_least
-from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
-from balancer.routing.work import RUNNING_TOKENS, ByWork, Work
+from balancer.routing.alike import alike_to, next_of_least
+from balancer.routing.policy import BYTES_A_TOKEN, Candidates, Parts, Rng, RouteNeed
+from balancer.routing.work import ByWork, Work
 
 
 class LeastTokens(ByWork):
@@ -37,12 +38,12 @@ class LeastTokens(ByWork):
         work = self._work
         if work is None or work.version != view.version:
             work = self._follow(view, ledger)
-        self._last = next_of_least(candidates, costs_of(candidates, work, ledger, need.prompt_tokens), self._last)
+        self._last = soonest(candidates, work, ledger, need.prompt_bytes // BYTES_A_TOKEN, self._last)
         return self._last
 
     def leased(self, lease: Lease, ledger: Ledger, need: RouteNeed, now: float) -> None:
         assert self._work is not None
-        self._work.leased(lease, ledger, need.prompt_tokens, now)
+        self._work.leased(lease, need.prompt_tokens, now)
 
     def explain(
         self, candidates: Sequence[int], view: PoolView, ledger: Ledger, need: RouteNeed, now: float
@@ -60,14 +61,36 @@ class LeastTokens(ByWork):
         return work
 
 
+def soonest(candidates: Candidates, work: Work, ledger: Ledger, tokens: int, last: int) -> int:
+    """The one after `last` of those where the first token of a prompt that no cache has is expected soonest."""
+    if not isinstance(candidates, list):
+        return next_of_least(candidates, costs_of(candidates, work, ledger, tokens), last)
+    # As `next_of_least` of `costs_of`, without a list of costs: it is what most requests pay.
+    work.settle(ledger)
+    waits, speeds, weights = work.wait_s, work.s_per_token, ledger.weight
+    least = math.inf
+    for index in candidates:
+        cost = (waits[index] + tokens * speeds[index]) / weights[index]
+        if cost < least:
+            least = cost
+    most, first = alike_to(least), -1
+    for index in candidates:
+        if (waits[index] + tokens * speeds[index]) / weights[index] <= most:
+            if index > last:
+                return index
+            if first < 0:
+                first = index
+    return first
+
+
 def costs_of(candidates: Candidates, work: Work, ledger: Ledger, tokens: int) -> list[float] | npt.NDArray[np.float64]:
     """Expected seconds to the first token of a prompt of so many tokens that no cache has, over the weight."""
-    tokens_in_all = tokens + RUNNING_TOKENS
+    work.settle(ledger)
     if isinstance(candidates, list):
         waits, speeds, weights = work.wait_s, work.s_per_token, ledger.weight
-        return [(waits[index] + tokens_in_all * speeds[index]) / weights[index] for index in candidates]
+        return [(waits[index] + tokens * speeds[index]) / weights[index] for index in candidates]
     costs: npt.NDArray[np.float64] = work.s_per_token_np[candidates]
-    costs *= tokens_in_all
+    costs *= tokens
     costs += work.wait_s_np[candidates]
     costs /= ledger.weight_np[candidates]
     return costs

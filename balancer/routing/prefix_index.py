@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +28,8 @@ LEVELS_MAX = 6
 """Different lengths of a match that are told apart; what is shorter counts as nothing."""
 
 
-class Level(NamedTuple):
-    """Backends that hold equally much of a prompt."""
-
-    blocks: int
-    members: int
-    """A bit for each index."""
+Level: TypeAlias = tuple[int, int]
+"""Blocks of a prompt, and the backends that hold just these: a bit for each index."""
 
 
 class PrefixIndex:
@@ -42,6 +38,8 @@ class PrefixIndex:
     def __init__(self, size: int) -> None:
         self._holders: dict[int, int] = {}
         self._held: dict[int, OrderedDict[int, None]] = {}
+        self._ends: set[int] = set()
+        """Blocks with which a prompt ended, and that no prompt went on from so far."""
         self.fullness = array("d", bytes(8 * size))
         """How much of its memory each backend's blocks fill, by what is known; at 1 new ones push others out."""
         self.fullness_np: npt.NDArray[np.float64] = np.frombuffer(self.fullness, dtype=np.float64)
@@ -61,27 +59,37 @@ class PrefixIndex:
                 else:
                     most = middle - 1
             members = holders[blocks[least - 1]] & rest
-            found.append(Level(least, members))
+            found.append((least, members))
             rest &= ~members
             most = max(1, least - 1)
         return found
 
-    def sent(self, index: int, blocks: Sequence[int], memory_tokens: int) -> None:
-        """A backend gets this prompt; it has so much memory (0: it does not tell)."""
+    def continues(self, blocks: Sequence[int], known: int) -> bool:
+        """Whether a prompt whose first blocks are known goes on from the end of one that nobody went on from yet."""
+        return blocks[known - 1] in self._ends
+
+    def sent(self, index: int, blocks: Sequence[int], memory_tokens: int, known: int = 0) -> None:
+        """A backend gets this prompt; it has so much memory (0: it does not tell). Somebody knew so many blocks."""
         held = self._held.get(index)
         if held is None:
             held = self._held[index] = OrderedDict()
         holders, bit = self._holders, 1 << index
+        if known < len(blocks):
+            if known:
+                self._ends.discard(blocks[known - 1])
+            self._ends.add(blocks[-1])
+        before, again = len(held), held.move_to_end
         for block in reversed(blocks):
             if block in held:
-                held.move_to_end(block)
+                again(block)
             else:
                 held[block] = None
                 holders[block] = holders.get(block, 0) | bit
-        most = min((memory_tokens or UNTOLD_TOKENS) // TOKENS_A_BLOCK, ENTRIES_MAX // len(self._held))
-        while len(held) > most:
-            self._release(held.popitem(last=False)[0], bit)
-        self.fullness[index] = len(held) / most
+        if len(held) > before:
+            most = min((memory_tokens or UNTOLD_TOKENS) // TOKENS_A_BLOCK, ENTRIES_MAX // len(self._held))
+            while len(held) > most:
+                self._release(held.popitem(last=False)[0], bit)
+            self.fullness[index] = len(held) / most
 
     def forget(self, index: int) -> None:
         """Another process is there, or nobody."""
@@ -99,3 +107,4 @@ class PrefixIndex:
             self._holders[block] = left
         else:
             del self._holders[block]
+            self._ends.discard(block)

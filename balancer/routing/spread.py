@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ REMEMBERED_S = 60.0
 CALM = 16.0
 """So many requests more count as given to everybody: where few come, proportions tell nothing of load."""
 _EPOCH_S = 20 * REMEMBERED_S
+_STEP_S = 0.1
+"""In steps of so long counts grow."""
 
 
 class Spread:
@@ -29,34 +32,51 @@ class Spread:
         self._given = array("d", bytes(8 * size))
         self.given_np: npt.NDArray[np.float64] = np.frombuffer(self._given, dtype=np.float64)
         self._since = 0.0
+        self._known = 0
+        self._total = 0.0
+        """Of those that are known."""
+        self._at = 0.0
         self._unit = 1.0
         """What one request that is given now counts."""
 
     def advance(self, now: float) -> None:
         """To be called before any other, with each new time."""
+        if now - self._at < _STEP_S:
+            return
+        self._at = now
         elapsed_s = now - self._since
         if elapsed_s > _EPOCH_S:
             faded = math.exp(-elapsed_s / REMEMBERED_S)
             for index, given in enumerate(self.given):
                 self._put(index, given * faded)
+            self._total *= faded
             self._since, elapsed_s = now, 0.0
         self._unit = math.exp(elapsed_s / REMEMBERED_S)
 
     def gave(self, index: int, s_per_token: float) -> None:
         """A request goes there; on a slow backend it counts for more."""
-        self.given[index] = self._given[index] = self.given[index] + s_per_token * self._unit
+        part = s_per_token * self._unit
+        self.given[index] = self._given[index] = self.given[index] + part
+        self._total += part
 
     def forget(self, index: int, peers: list[int]) -> None:
         """A new process is there: it was given as much as the others, so that it isn't given everything now."""
         self._put(index, sum(self.given[peer] for peer in peers) / len(peers) if peers else 0.0)
 
+    def know(self, indexes: Collection[int]) -> None:
+        """These are there now, and nobody else."""
+        self._known, self._total = len(indexes), sum(self.given[index] for index in indexes)
+
     def per_share(self, candidates: Candidates, s_per_token: float) -> float:
-        """What `given` is to be multiplied with, so that 1 is the fair share of these candidates."""
-        if isinstance(candidates, list):
+        """What `given` is to be multiplied with, so that 1 is the fair share of these, who are known."""
+        count = len(candidates)
+        if count == self._known:
+            total = self._total
+        elif isinstance(candidates, list):
             total = sum(map(self.given.__getitem__, candidates))
         else:
             total = float(self.given_np[candidates].sum())
-        return 1.0 / (total / len(candidates) + CALM * s_per_token * self._unit)
+        return 1.0 / (total / count + CALM * s_per_token * self._unit)
 
     def _put(self, index: int, given: float) -> None:
         self.given[index] = self._given[index] = given

@@ -29,7 +29,11 @@ FIRST_GUESS_TOKENS_PER_S = 8000.0
 LEAST_S = 0.02
 """Shorter times count as this one: below it, differences are those of the network and the scheduler."""
 REMEMBERED = 32
-LEAST_RATE, MOST_RATE = 1.0, 1e7
+KEPT = 1.0 - 1.0 / REMEMBERED
+LEAST_S_PER_TOKEN, MOST_S_PER_TOKEN = 1e-7, 1.0
+MISS_PRICE = 2.0
+HELD_UP_PRICE = 0.08
+"""What is under way takes steps that become longer by what has to be computed: so much more for each request."""
 PRESSURE_S = 0.15
 """The price of memory that is half full; three quarters cost three times as much."""
 FULLEST = 0.98
@@ -40,7 +44,7 @@ _Ticket: TypeAlias = tuple[float, float, int, float]
 
 
 class Work:
-    """By the ledger's indexes. Cheap to read: sums are kept, not made."""
+    """By the ledger's indexes. Cheap to tell and to read: sums are made when they are read, of what has changed."""
 
     def __init__(self, ledger: Ledger) -> None:
         size = len(ledger.generation)
@@ -48,7 +52,8 @@ class Work:
         """Tokens of prefill that wait or run."""
         self.s_per_token = [0.0] * size
         self.wait_s = [0.0] * size
-        """What a request that came now would wait for: the pending tokens, those under way, and space in the memory."""
+        """What a request that came now would wait for beside its prompt: the pending tokens, those under way and
+        itself, and space in the memory."""
         self.hit_wait_s = [0.0] * size
         """The same for one whose prompt is in the cache."""
         # The same once more as numpy sees it. Plain Python reads lists faster.
@@ -56,8 +61,16 @@ class Work:
         self.wait_s_np: npt.NDArray[np.float64] = np.frombuffer(self._wait_s, dtype=np.float64)
         self.hit_wait_s_np: npt.NDArray[np.float64] = np.frombuffer(self._hit_wait_s, dtype=np.float64)
         self.s_per_token_np: npt.NDArray[np.float64] = np.frombuffer(self._s_per_token, dtype=np.float64)
+        self.price = [MISS_PRICE] * size
+        """What a token that its cache lacks costs, in tokens, while nothing is under way there."""
+        self.miss_s = [0.0] * size
+        """The same in seconds, with what is under way."""
+        self._miss_s = _reals(size)
+        self.miss_s_np: npt.NDArray[np.float64] = np.frombuffer(self._miss_s, dtype=np.float64)
         self.memory_s = [0.0] * size
         """What of it is for space in the memory."""
+        self._stale: set[int] = set()
+        """Whose sums are to be made anew."""
         self._reported = [0.0] * size
         self._credit = [0.0] * size
         """Tokens leased since the last beat, or all of ours where no beat tells of any."""
@@ -76,44 +89,64 @@ class Work:
         """To be called with each new view before anything is read: of a new process nothing is known."""
         self.version = view.version
         for backend in view.backends:
-            self._meet(backend.index, backend.generation, ledger)
+            self._meet(backend.index, backend.generation)
 
-    def leased(self, lease: Lease, ledger: Ledger, tokens: float, now: float) -> None:
+    def settle(self, ledger: Ledger) -> None:
+        """To be called before anything is read: take account of all that was told."""
+        stale, in_flight = self._stale, ledger.in_flight
+        while stale:
+            index = stale.pop()
+            speed = self._seconds[index] / self._tokens[index]
+            if not LEAST_S_PER_TOKEN < speed < MOST_S_PER_TOKEN:
+                speed = min(max(speed, LEAST_S_PER_TOKEN), MOST_S_PER_TOKEN)
+            pending = self._reported[index] + self._credit[index]
+            if pending < 0.0:
+                pending = 0.0
+            self.pending[index] = pending
+            self.s_per_token[index] = self._s_per_token[index] = speed
+            under_way = in_flight[index]
+            self.miss_s[index] = self._miss_s[index] = (self.price[index] + HELD_UP_PRICE * under_way) * speed
+            wait_s, under_way_s = pending * speed + self.memory_s[index], (under_way + 1) * speed
+            self.wait_s[index] = self._wait_s[index] = wait_s + RUNNING_TOKENS * under_way_s
+            self.hit_wait_s[index] = self._hit_wait_s[index] = wait_s + RUNNING_TOKENS_OF_HIT * under_way_s
+
+    def leased(self, lease: Lease, tokens: float, now: float) -> None:
         """A request with so many tokens to compute is under way there."""
         index = lease.index
-        pending = self.pending[index] + tokens
-        self._tickets[lease] = (tokens, pending + RUNNING_TOKENS, self._epoch[index], now)
-        self._credit[index] += tokens
-        # As `_sum` would have it; this is on the way of each request.
-        self.pending[index] = pending
-        under_way, speed, memory_s = ledger.in_flight[index], self.s_per_token[index], self.memory_s[index]
-        wait_s = (pending + RUNNING_TOKENS * under_way) * speed + memory_s
-        self.wait_s[index] = self._wait_s[index] = wait_s
-        wait_s -= (RUNNING_TOKENS - RUNNING_TOKENS_OF_HIT) * under_way * speed
-        self.hit_wait_s[index] = self._hit_wait_s[index] = wait_s
+        credit = self._credit[index] + tokens
+        ahead = self._reported[index] + credit
+        self._credit[index] = credit
+        self._tickets[lease] = (tokens, (ahead if ahead > tokens else tokens) + RUNNING_TOKENS, self._epoch[index], now)
+        self._stale.add(index)
 
-    def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
+    def first_token(self, lease: Lease, now: float) -> None:
         """Its prefill is done, which tells how fast it went."""
         ticket = self._tickets.pop(lease, None)
         if ticket is None or not lease.current:
             return
-        self._done(lease.index, ticket)
-        _, ahead, _, began_at = ticket
-        if now > began_at:
-            self._learn(lease.index, ahead, now - began_at)
-        self._sum(lease.index, ledger)
+        index = lease.index
+        self._done(index, ticket)
+        seconds = now - ticket[3]
+        if seconds > 0.0:
+            tokens = ticket[1]
+            if seconds < LEAST_S:
+                seconds = LEAST_S
+            self._tokens[index] = KEPT * self._tokens[index] + tokens
+            self._seconds[index] = KEPT * self._seconds[index] + seconds
+            self._all_tokens = KEPT * self._all_tokens + tokens
+            self._all_seconds = KEPT * self._all_seconds + seconds
+        self._stale.add(index)
 
-    def ended(self, lease: Lease, ledger: Ledger) -> None:
-        """It is over, perhaps before its first token; its slot is about to be free."""
+    def ended(self, lease: Lease) -> None:
+        """It is over, perhaps before its first token; its slot is free, or will be before anything is read."""
         ticket = self._tickets.pop(lease, None)
-        if lease.current:
-            if ticket is not None:
-                self._done(lease.index, ticket)
-            self._sum(lease.index, ledger, 0 if lease.released else 1)
+        if ticket is not None and lease.current:
+            self._done(lease.index, ticket)
+        self._stale.add(lease.index)
 
     def beat(self, index: int, ledger: Ledger) -> None:
         """Take over what the backend reports."""
-        self._meet(index, ledger.generation[index], ledger)
+        self._meet(index, ledger.generation[index])
         reported = ledger.prefill_waiting[index] + ledger.prefill_running[index]
         if reported:
             self._reports[index] = True
@@ -124,7 +157,7 @@ class Work:
         total = ledger.kv_total[index]
         used = min(ledger.kv_used[index] / total, FULLEST) if total > 0 else 0.0
         self.memory_s[index] = PRESSURE_S * used / (1.0 - used)
-        self._sum(index, ledger)
+        self._stale.add(index)
 
     def parts(self, index: int, ledger: Ledger) -> Parts:
         """What a backend's wait is made of, for people."""
@@ -137,39 +170,14 @@ class Work:
         }
 
     def _done(self, index: int, ticket: _Ticket) -> None:
-        """Its tokens are no longer work there; to be followed by `_sum`."""
-        tokens, _, epoch, _ = ticket
-        if epoch == self._epoch[index]:
-            self._credit[index] -= tokens
+        """Its tokens are no longer work there."""
+        if ticket[2] == self._epoch[index]:
+            self._credit[index] -= ticket[0]
         else:
-            self._reported[index] = max(0.0, self._reported[index] - tokens)
+            left = self._reported[index] - ticket[0]
+            self._reported[index] = left if left > 0.0 else 0.0
 
-    def _learn(self, index: int, tokens: float, seconds: float) -> None:
-        keep = 1.0 - 1.0 / REMEMBERED
-        seconds = max(seconds, LEAST_S)
-        self._tokens[index] = keep * self._tokens[index] + tokens
-        self._seconds[index] = keep * self._seconds[index] + seconds
-        self._all_tokens = keep * self._all_tokens + tokens
-        self._all_seconds = keep * self._all_seconds + seconds
-        rate = self._tokens[index] / self._seconds[index]
-        self._pace(index, 1.0 / min(max(rate, LEAST_RATE), MOST_RATE))
-
-    def _pace(self, index: int, s_per_token: float) -> None:
-        self.s_per_token[index] = self._s_per_token[index] = s_per_token
-
-    def _sum(self, index: int, ledger: Ledger, leaving: int = 0) -> None:
-        pending = self._reported[index] + self._credit[index]
-        if pending < 0.0:
-            pending = 0.0
-        self.pending[index] = pending
-        under_way = ledger.in_flight[index] - leaving
-        speed, memory_s = self.s_per_token[index], self.memory_s[index]
-        wait_s = (pending + RUNNING_TOKENS * under_way) * speed + memory_s
-        self.wait_s[index] = self._wait_s[index] = wait_s
-        wait_s = (pending + RUNNING_TOKENS_OF_HIT * under_way) * speed + memory_s
-        self.hit_wait_s[index] = self._hit_wait_s[index] = wait_s
-
-    def _meet(self, index: int, generation: int, ledger: Ledger) -> None:
+    def _meet(self, index: int, generation: int) -> None:
         if self._generation[index] == generation:
             return
         self._generation[index] = generation
@@ -178,8 +186,7 @@ class Work:
         # As fast as the others, so far: whoever is known to be a little faster must not get everything.
         self._tokens[index] = self._all_tokens / self._all_seconds
         self._seconds[index] = 1.0
-        self._pace(index, 1.0 / self._tokens[index])
-        self._sum(index, ledger)
+        self._stale.add(index)
 
 
 def _reals(size: int) -> array[float]:
@@ -195,14 +202,14 @@ class ByWork:
 
     def first_token(self, lease: Lease, ledger: Ledger, now: float) -> None:
         if self._work is not None:
-            self._work.first_token(lease, ledger, now)
+            self._work.first_token(lease, now)
 
     def failed(self, lease: Lease, ledger: Ledger, now: float) -> None:
         """The breaker counts failures."""
 
     def ended(self, lease: Lease, ledger: Ledger, now: float) -> None:
         if self._work is not None:
-            self._work.ended(lease, ledger)
+            self._work.ended(lease)
 
     def beat(self, index: int, ledger: Ledger, now: float) -> None:
         if self._work is not None:

@@ -24,7 +24,7 @@ from balancer.doors.descriptors import raise_limit
 from balancer.wire.control import Model
 from scripts.routing_bench.live_clock import LiveClock
 from scripts.routing_bench.live_engine import MODEL, TELL_EVERY_S, LiveEngine, Question
-from scripts.simulation.engine import RUNNING_MAX
+from scripts.simulation.engine import SLOTS
 from scripts.simulation.request import Asked
 
 _STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -133,7 +133,7 @@ def _agent(engine: LiveEngine, port: int, balancer: tuple[str, int]) -> Agent:
         instance=str(port),
         url=None,
         port=port,
-        slots=RUNNING_MAX,
+        slots=SLOTS,
         weight=1.0,
         version="",
         engine="vllm",

@@ -11,7 +11,7 @@ import msgspec
 from backend.engines.base import EngineLoad
 from scripts.routing_bench.live_clock import LiveClock
 from scripts.routing_bench.texts import CHARS_A_TOKEN, runs, text, token_count
-from scripts.simulation.engine import KV_TOKENS, RUNNING_MAX, Engine
+from scripts.simulation.engine import KV_TOKENS, SLOTS, Engine
 from scripts.simulation.request import BLOCK_TOKENS, Ask, Asked
 
 MODEL = "modelled"
@@ -93,7 +93,7 @@ class LiveEngine(Engine):
 
     def metrics(self) -> bytes:
         """The page of a vLLM, the few lines of it that tell of load."""
-        load = self.load(RUNNING_MAX)
+        load = self.load(SLOTS)
         label = f'{{engine="0",model_name="{MODEL}"}}'
         memory = f'block_size="{BLOCK_TOKENS}",engine="0",num_gpu_blocks="{KV_TOKENS // BLOCK_TOKENS}"'
         return (
@@ -107,7 +107,7 @@ class LiveEngine(Engine):
 
     def beat(self) -> EngineLoad:
         """What an agent tells of it."""
-        load = self.load(RUNNING_MAX)
+        load = self.load(SLOTS)
         return EngineLoad(
             load.running,
             load.waiting,

@@ -12,14 +12,12 @@ from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from scripts.simulation.clock import Clock
-from scripts.simulation.workloads import length
+from scripts.simulation.workloads import length, warming
 
 PREFIX_TOKENS = 6000
 TENANTS = 150
 MANY_TENANTS = 800
 ZIPF = 0.8
-RISES = 0.3
-"""Over this part of the time the rate rises from a tenth: caches start empty."""
 SYSTEM_PROMPTS = 4
 SYSTEM_TOKENS = 800
 TURNS_MEAN = 8
@@ -73,19 +71,29 @@ def _ask(world: World, conversation: Conversation, turn: int) -> None:
     world.ask(conversation, turn, answered)
 
 
-def shared(tenants: int, zipf: float) -> Callable[[random.Random, float, float], Plan]:
-    """One question each on a tenant's prefix, by Zipf's law (0: equally often)."""
+def shared(tenants: int, zipf: float, warms: float) -> Callable[[random.Random, float, float], Plan]:
+    """One question each on a tenant's prefix, by Zipf's law (0: equally often).
+
+    Before, for ``warms`` of the time, each prefix is asked once, gently.
+    """
     ranks = list(accumulate((1 + rank) ** -zipf for rank in range(tenants)))
 
     def plan(rng: random.Random, rate: float, seconds: float) -> Plan:
-        found: Plan = []
-        for number, at in enumerate(_arrivals(rng, rate, seconds, RISES * seconds)):
-            tenant = rng.choices(range(tenants), cum_weights=ranks)[0]
-            turn = Turn(length(rng, 150, 0.5, 16, 1000), length(rng, 150, 0.5, 16, 600))
-            found.append(Conversation(at, number, tenant, PREFIX_TOKENS, [turn]))
-        return found
+        warm_s = warms * seconds
+        full = [
+            (warm_s + at, rng.choices(range(tenants), cum_weights=ranks)[0])
+            for at in _arrivals(rng, rate, seconds - warm_s)
+        ]
+        return [
+            Conversation(at, number, tenant, PREFIX_TOKENS, [_question(rng)])
+            for number, (at, tenant) in enumerate([*warming(tenants, warm_s), *full])
+        ]
 
     return plan
+
+
+def _question(rng: random.Random) -> Turn:
+    return Turn(length(rng, 150, 0.5, 16, 1000), length(rng, 150, 0.5, 16, 600))
 
 
 def chats(rng: random.Random, rate: float, seconds: float) -> Plan:
@@ -110,12 +118,11 @@ def _chat_turn(rng: random.Random) -> Turn:
     return Turn(length(rng, 120, 0.9, 8, 3000), length(rng, 180, 0.6, 16, 800), rng.expovariate(0.1))
 
 
-def _arrivals(rng: random.Random, rate: float, seconds: float, rises_s: float = 0.0) -> list[float]:
+def _arrivals(rng: random.Random, rate: float, seconds: float) -> list[float]:
     """Poisson, from a source of its own, so that what is drawn for each does not move the others."""
     own, found, now = random.Random(rng.random()), list[float](), 0.0
     while True:
-        reached = now / rises_s if rises_s else 1.0
-        now += own.expovariate(rate * min(1.0, 0.1 + 0.9 * reached))
+        now += own.expovariate(rate)
         if now >= seconds:
             return found
         found.append(now)
@@ -132,9 +139,9 @@ class Workload(NamedTuple):
 
 
 WORKLOADS = {
-    "shared": Workload("150 prefixes of 6,000 tokens", shared(TENANTS, 0.0), (90.0,), 60.0, 0.5),
+    "shared": Workload("150 prefixes of 6,000 tokens", shared(TENANTS, 0.0, 0.3), (110.0,), 80.0, 0.4),
     "shared-many": Workload(
-        "800 prefixes of 6,000 tokens, by Zipf's law", shared(MANY_TENANTS, ZIPF), (30.0,), 90.0, 0.5
+        "800 prefixes of 6,000 tokens, by Zipf's law", shared(MANY_TENANTS, ZIPF, 0.55), (50.0,), 130.0, 0.62
     ),
     "chats": Workload("growing chats", chats, (25.0, 15.0), 60.0, 0.4),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 import time
@@ -13,10 +14,10 @@ from scripts.bench.accounting import machine
 from scripts.bench.report import table
 from scripts.bench.targets import router_version
 from scripts.routing_bench.run import ENGINES, Outcome
-from scripts.routing_bench.targets import CACHE_AWARE, OURS
+from scripts.routing_bench.targets import CACHE_AWARE, OURS, ROUND_ROBIN
 
 FILE = Path("docs/routing.md")
-_BEGIN, _END = "<!-- scripts/bench_routing --write replaces this -->", "<!-- to here -->"
+_BEGIN, _END = "<!-- scripts/bench_routing {} --write replaces this -->", "<!-- to here -->"
 FORETOLD = "ours, simulated"
 TTFT_WITHIN, HIT_WITHIN = 0.15, 0.02
 """Of the simulator's prediction: parts of p50 and p90, and of all prompt tokens."""
@@ -94,7 +95,19 @@ def _against_cache_aware(rows: Mapping[str, Row]) -> str:
     parts = ", ".join(
         f"{name.removesuffix('_s')} {live[name] / other[name]:.2f} x" for name in ("p50_s", "p90_s", "p99_s")
     )
-    return f"Ours beside {CACHE_AWARE}: {parts}, hit {100 * (live['hit'] - other['hit']):+.1f} points."
+    return (
+        f"Ours beside {CACHE_AWARE}: {parts}, hit {100 * (live['hit'] - other['hit']):+.1f} points."
+        + _round_robins_p90(rows)
+    )
+
+
+def _round_robins_p90(rows: Mapping[str, Row]) -> str:
+    turns = rows.get(ROUND_ROBIN)
+    if turns is None:
+        return ""
+    if turns.get("p90_s", math.inf) == math.inf:
+        return " Round robin left more than a tenth unanswered."
+    return f" Round robin's p90 is {turns['p90_s'] / rows[OURS]['p90_s']:.1f} x ours."
 
 
 def section(races: Sequence[Race], policy: str, slower: float, skipped: Sequence[str], load: float) -> str:
@@ -113,9 +126,10 @@ def section(races: Sequence[Race], policy: str, slower: float, skipped: Sequence
     return "\n".join(f"- {fact}" for fact in facts) + "\n\n" + "\n\n".join(map(text, races))
 
 
-def write(found: str) -> None:
-    """Put it into docs/routing.md, in place of the last."""
-    before, begin, rest = FILE.read_text().partition(_BEGIN)
+def write(found: str, workload: str) -> None:
+    """Put the figures of one workload into docs/routing.md, in place of the last."""
+    mark = _BEGIN.format(workload)
+    before, begin, rest = FILE.read_text().partition(mark)
     if not begin or _END not in rest:
-        raise RuntimeError(f"{FILE} has no place for the figures")
-    FILE.write_text(f"{before}{_BEGIN}\n{found}\n{_END}{rest.partition(_END)[2]}")
+        raise RuntimeError(f"{FILE} has no place for the figures of {workload}")
+    FILE.write_text(f"{before}{begin}\n{found}\n{_END}{rest.partition(_END)[2]}")

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scripts.bench.targets import Target, ours, python_router
+from scripts.simulation.engine import SLOTS
 
 OURS = "ours"
 """The row that the simulator foretells: engines whose agents beat."""
 OURS_UPSTREAM = "ours, upstreams"
-CACHE_AWARE = "sglang cache_aware"
+CACHE_AWARE, ROUND_ROBIN = "sglang cache_aware", "sglang round_robin"
 SGLANG_POLICIES = ("cache_aware", "power_of_two", "round_robin")
 NAMES = (OURS, OURS_UPSTREAM, *(f"sglang {policy}" for policy in SGLANG_POLICIES))
 _NO_LIMITS = ("--queue-timeout", "600", "--first-token-timeout", "600", "--token-timeout", "600")
@@ -32,5 +33,5 @@ def contestant(name: str, engines: Sequence[int], policy: str) -> Contestant:
     if name == OURS:
         return Contestant(ours(name, [], *common), engines_beat=True)
     if name == OURS_UPSTREAM:
-        return Contestant(ours(name, urls, *common))
+        return Contestant(ours(name, [f"{url};slots={SLOTS}" for url in urls], *common))
     return Contestant(python_router(name, "sglang-router", urls, "--policy", name.removeprefix("sglang ")))

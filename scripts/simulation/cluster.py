@@ -10,7 +10,7 @@ from balancer.pool.load import Load
 from balancer.routing.policy import Policy
 from scripts.simulation.balancer import Balancer
 from scripts.simulation.clock import Clock
-from scripts.simulation.engine import RUNNING_MAX, Engine
+from scripts.simulation.engine import SLOTS, Engine
 from scripts.simulation.request import Ask, Asked
 
 BEAT_S = 1.0
@@ -22,7 +22,7 @@ class Setting:
 
     slowness: tuple[float, ...] = (1.0,) * 8
     """One for each engine."""
-    slots: int = RUNNING_MAX
+    slots: int = SLOTS
     beat_delay_s: float = 0.02
     """At most."""
     beat_loss: float = 0.01

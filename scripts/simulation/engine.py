@@ -24,6 +24,8 @@ STEP_S = 0.006
 DECODE_S = 0.00035
 CHUNK_TOKENS = 2048
 RUNNING_MAX = 256
+SLOTS = 2 * RUNNING_MAX
+"""What a balancer gives it at most: as many again may wait in it. Routers that count no slots know no such limit."""
 
 
 @dataclass(slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -17,11 +18,12 @@ class Result(NamedTuple):
 
     requests: int
     unanswered: int
-    """Not complete when the simulation ended."""
+    """Not complete when the simulation ended. Without a first token they are infinitely late in the quantiles."""
     ttft_p50_s: float
     ttft_p90_s: float
     ttft_p99_s: float
     ttft_mean_s: float
+    """Of those that got one."""
     itl_p50_ms: float
     itl_p99_ms: float
     tokens_per_s: float
@@ -43,14 +45,15 @@ def result(begun: Iterable[Asked], engines: int, begin: float, end: float) -> Re
     """`begin` and `end`: what arrived between them counts."""
     counted = [asked for asked in begun if begin <= asked.at < end]
     done = [asked for asked in counted if asked.ended_at >= 0]
-    ttft = sorted(asked.ttft_s for asked in done)
+    ttft = sorted(map(_ttft_s, counted))
+    came = [each for each in ttft if each < math.inf]
     itl = sorted(1000 * asked.itl_s for asked in done if asked.ask.output_tokens > 1)
     good = [asked for asked in done if asked.ttft_s <= SLO_TTFT_S and asked.itl_s <= SLO_ITL_S]
     prompt = sum(asked.ask.prompt_tokens for asked in done)
     asked_by = Counter(asked.ask.tenant for asked in counted)
     good_by = Counter(asked.ask.tenant for asked in good)
     most = max(asked_by, key=asked_by.__getitem__, default="")
-    others = sorted(asked.ttft_s for asked in done if asked.ask.tenant != most)
+    others = sorted(_ttft_s(asked) for asked in counted if asked.ask.tenant != most)
     given = Counter(asked.backend for asked in counted if asked.backend >= 0)
     return Result(
         len(counted),
@@ -58,7 +61,7 @@ def result(begun: Iterable[Asked], engines: int, begin: float, end: float) -> Re
         quantile(ttft, 0.5),
         quantile(ttft, 0.9),
         quantile(ttft, 0.99),
-        sum(ttft) / max(1, len(ttft)),
+        sum(came) / max(1, len(came)),
         quantile(itl, 0.5),
         quantile(itl, 0.99),
         sum(asked.ask.output_tokens for asked in done) / (end - begin),
@@ -69,6 +72,10 @@ def result(begun: Iterable[Asked], engines: int, begin: float, end: float) -> Re
         jain([good_by[tenant] / asked_by[tenant] for tenant in asked_by]),
         quantile(others, 0.99),
     )
+
+
+def _ttft_s(asked: Asked) -> float:
+    return asked.ttft_s if asked.first_at >= 0 else math.inf
 
 
 def mean(found: Sequence[Result]) -> Result:

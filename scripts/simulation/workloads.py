@@ -13,6 +13,8 @@ from scripts.simulation.request import BLOCK_TOKENS, Ask, Asked, Run
 
 Plan = Callable[[Cluster, random.Random, float, float], None]
 """Of a cluster, a source of chance, a rate and for how many seconds."""
+WARM_RATE = 9.0
+"""Prefixes of 6,000 tokens a second: eight engines can compute ten."""
 OWN = 1 << 30
 """Numbers of texts that nobody shares begin here."""
 
@@ -50,36 +52,44 @@ def arrivals(
     rate: float,
     seconds: float,
     come: Callable[[int], None],
-    *,
-    rises_s: float = 0.0,
 ) -> None:
-    """Poisson: `come` is called with the number of each. The rate rises from a tenth within `rises_s`."""
+    """Poisson: `come` is called with the number of each."""
     clock, begin = cluster.clock, cluster.clock.now
-
-    def gap() -> float:
-        reached = (clock.now - begin) / rises_s if rises_s else 1.0
-        return rng.expovariate(rate * min(1.0, 0.1 + 0.9 * reached))
 
     def arrive(number: int) -> None:
         if clock.now < begin + seconds:
             come(number)
-            clock.after(gap(), arrive, number + 1)
+            clock.after(rng.expovariate(rate), arrive, number + 1)
 
-    clock.after(gap(), arrive, 0)
+    clock.after(rng.expovariate(rate), arrive, 0)
 
 
-def shared(tenants: int, zipf: float) -> Plan:
-    """Tenants, each with a prefix of 6,000 tokens of its own, asked by Zipf's law (0: equally often)."""
+def warming(tenants: int, seconds: float) -> list[tuple[float, int]]:
+    """When whose prefix is asked for the first time; if they are too many, those that are asked most often."""
+    count = min(tenants, round(WARM_RATE * seconds))
+    return [(seconds * turn / count, tenant) for turn, tenant in enumerate(reversed(range(count)))]
+
+
+def shared(tenants: int, zipf: float, warms: float) -> Plan:
+    """Tenants, each with a prefix of 6,000 tokens of its own, asked by Zipf's law (0: equally often).
+
+    In the first `warms` of the time each prefix is asked once, at no more than `WARM_RATE`, the rarest first: caches
+    start empty, and who would survive that at the full rate is chance.
+    """
     ranks = list(accumulate((1 + rank) ** -zipf for rank in range(tenants)))
 
     def plan(cluster: Cluster, rng: random.Random, rate: float, seconds: float) -> None:
-        def come(number: int) -> None:
-            tenant = rng.choices(range(tenants), cum_weights=ranks)[0]
+        def ask(number: int, tenant: int) -> None:
             text = Text(number, tenant, 6000)
             cluster.ask(text.ask(str(tenant), length(rng, 150, 0.5, 16, 1000), length(rng, 150, 0.5, 16, 600)))
 
-        # As after a start, lest the rest of the run tells of nothing but its first seconds with empty caches.
-        arrivals(cluster, rng, rate, seconds, come, rises_s=0.3 * seconds)
+        def come(number: int) -> None:
+            ask(tenants + number, rng.choices(range(tenants), cum_weights=ranks)[0])
+
+        warm_s = warms * seconds
+        for at, tenant in warming(tenants, warm_s):
+            cluster.clock.after(at, ask, tenant, tenant)
+        cluster.clock.after(warm_s, arrivals, cluster, rng, rate, seconds - warm_s, come)
 
     return plan
 
@@ -202,9 +212,9 @@ ONE_3X = Setting(slowness=(3.0,) + (1.0,) * 7)
 TWO_BALANCERS = Setting(balancers=2)
 
 WORKLOADS: dict[str, Workload] = {
-    "shared": Workload("150 prefixes of 6,000 tokens", shared(150, 0.0), (75, 85)),
+    "shared": Workload("150 prefixes of 6,000 tokens", shared(150, 0.0, 0.25), (85, 90)),
     "shared-many": Workload(
-        "800 prefixes of 6,000 tokens, by Zipf's law", shared(800, 0.8), (30, 36, 42), seconds=240.0
+        "800 prefixes of 6,000 tokens, by Zipf's law", shared(800, 0.8, 0.35), (30, 36, 42), seconds=280.0
     ),
     "chats": Workload("growing chats", chats, (15, 25), seconds=150.0),
     "agents": Workload("tool loops", agents, (30,), seconds=150.0),
@@ -219,7 +229,7 @@ WORKLOADS: dict[str, Workload] = {
     "flood": Workload("medium prompts, one tenant floods", flood, (30,), Setting(slots=32)),
     "two-mixed": Workload("mixed-lengths through two balancers", VERY_MIXED, (30,), TWO_BALANCERS, 150.0),
     "two-chats": Workload("growing chats through two balancers", chats, (25,), TWO_BALANCERS, 150.0),
-    "two-shared": Workload("shared through two balancers", shared(150, 0.0), (75,), TWO_BALANCERS),
+    "two-shared": Workload("shared through two balancers", shared(150, 0.0, 0.25), (75,), TWO_BALANCERS),
     "silent": Workload("mixed-lengths, engines that report no load", VERY_MIXED, (30,), Setting(reports=False), 150.0),
     "thousand": Workload("short prompts, 1,000 engines", SHORT, (12_000,), Setting((1.0,) * 1000), 10.0),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -11,11 +12,6 @@ SHARES: Final = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.
 SERVED_MIN: Final = 100
 _STEPS: Final = 50
 _DRAWS: Final = 41
-
-LABELS_ASTRAY: Final = {"questions": 0.01}
-"""Of all duplicates at least so many are labelled as none, and are not counted as wrong when served. Of Quora's pairs
-kept aside that are labelled different, pass the gates and have a probability above 0.965, a reader found 42 of 56 to be
-duplicates: 2.9 for 100 rightly labelled ones there (labels thinned to one half). A third of that is taken off."""
 
 Numbers = NDArray[np.float64]
 
@@ -32,8 +28,15 @@ def platt(scores: Numbers, labels: Numbers, weights: Numbers) -> tuple[float, fl
     return float(found[0]), float(found[1])
 
 
-def curve(probabilities: Numbers, labels: Numbers, kinds: list[str], passed: NDArray[np.bool_]) -> list[list[float]]:
-    """For each of ``SHARES`` that can be kept, the least probability from which on each kind of pairs keeps it.
+def curve(
+    probabilities: Numbers,
+    labels: Numbers,
+    kinds: list[str],
+    passed: NDArray[np.bool_],
+    traffic: Sequence[tuple[float, float]] = (),
+) -> list[list[float]]:
+    """For each of ``SHARES`` that can be kept, the least probability from which on each kind of pairs keeps it, and
+    so does ``traffic``: probabilities, and which share of near hits is wrong from them on (`wrong_at_most`).
 
     Half of each kind are taken to be duplicates; what the gates refuse is not served. Each kind by itself, since
     nobody knows which of them the traffic will be. Where few are wrong, a few labels move the threshold far, so it is
@@ -43,32 +46,25 @@ def curve(probabilities: Numbers, labels: Numbers, kinds: list[str], passed: NDA
     names = np.array(kinds)
     found = []
     for share in SHARES:
-        most = 0.0
+        most = min((level for level, wrong in traffic if wrong <= share), default=2.0 if traffic else 0.0)
         for kind in sorted(set(kinds)):
             rows = np.flatnonzero(names == kind)
             draws = (rng.choice(rows, len(rows)) for _ in range(_DRAWS))
-            astray = LABELS_ASTRAY.get(kind, 0.0)
-            least = [_least(probabilities, labels, draw, passed, share, astray) for draw in draws]
-            most = max(most, float(np.median(least)))
+            most = max(most, float(np.median([_least(probabilities, labels, draw, passed, share) for draw in draws])))
         if most <= 1:
             found.append([share, most])
     return found
 
 
 def _least(
-    probabilities: Numbers,
-    labels: Numbers,
-    rows: NDArray[np.int64],
-    passed: NDArray[np.bool_],
-    share: float,
-    astray: float,
+    probabilities: Numbers, labels: Numbers, rows: NDArray[np.int64], passed: NDArray[np.bool_], share: float
 ) -> float:
     """Above 1 where none keeps the share."""
     duplicates, others = (labels[rows] == 1).sum(), (labels[rows] == 0).sum()
     served = rows[passed[rows]]
     order = served[np.argsort(-probabilities[served], kind="stable")]
     right = np.cumsum(labels[order]) / max(1, duplicates)
-    wrong = np.maximum(np.cumsum(1 - labels[order]) / max(1, others) - astray * right, 0)
+    wrong = np.cumsum(1 - labels[order]) / max(1, others)
     good = np.flatnonzero((wrong <= share * (right + wrong)) & (np.arange(1, len(order) + 1) >= SERVED_MIN))
     return float(probabilities[order[good[-1]]]) if len(good) else 2.0
 

@@ -1,9 +1,8 @@
-"""What a calibrated score does on pairs that it was not trained on: the figures in the file's metadata."""
+"""What a calibrated score does on pairs that nothing was learned from: the figures in the file's metadata."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
@@ -23,47 +22,47 @@ Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def calibrated(pairs: Sequence[Labelled], scores: Numbers, passed: Mask) -> dict[str, Any]:
-    """How scores become probabilities, and from which probability on which share is wrong."""
+def fitted(pairs: Sequence[Labelled], scores: Numbers) -> tuple[float, float]:
+    """How scores become probabilities: slope and offset."""
     labels, kinds = _labels(pairs), [one.kind for one in pairs]
-    slope, offset = platt(scores, labels, balanced(labels, kinds, MIX))
-    probabilities = 1 / (1 + np.exp(-(slope * scores + offset)))
-    return {"calibration": [slope, offset], "curve": curve(probabilities, labels, kinds, passed)}
+    return platt(scores, labels, balanced(labels, kinds, MIX))
 
 
-def measured(pairs: Sequence[Labelled], scores: Numbers, passed: Mask) -> dict[str, Any]:
-    """For each kind of pairs what the score reaches, and what is served at the operating points.
+def thresholds(
+    pairs: Sequence[Labelled],
+    probabilities: Numbers,
+    passed: Mask,
+    traffic: Sequence[tuple[float, float]],
+) -> list[list[float]]:
+    """From which probability on which share is wrong: `curve`. Questions speak through ``traffic``."""
+    rows = np.array([one.kind != "questions" for one in pairs])
+    kinds = [one.kind for one in pairs if one.kind != "questions"]
+    return curve(probabilities[rows], _labels(pairs)[rows], kinds, passed[rows], traffic)
 
-    Points are measured crosswise: half of the pairs (by their first text) calibrate, the other half is measured, and
-    the other way round, so that no pair is judged by a threshold that it helped to find.
-    """
+
+def measured(
+    pairs: Sequence[Labelled], probabilities: Numbers, passed: Mask, found_curve: Sequence[Sequence[float]]
+) -> dict[str, Any]:
+    """For each kind of pairs what the score reaches, and what is served at the operating points."""
     labels, kinds = _labels(pairs), np.array([one.kind for one in pairs])
-    serves = {point: _served_crosswise(pairs, scores, passed, point) for point in POINTS}
+    least = {point: min((told[1] for told in found_curve if told[0] <= point), default=2.0) for point in POINTS}
     found: dict[str, Any] = {}
     for kind in sorted(set(kinds.tolist())):
         rows = kinds == kind
         found[kind] = {
             "pairs": int(rows.sum()),
             "duplicates": int(labels[rows].sum()),
-            "reach": {str(share): _round(reach(labels[rows], scores[rows], share)) for share in _REACHES},
+            "reach": {str(share): _round(reach(labels[rows], probabilities[rows], share)) for share in _REACHES},
             "reach_half_duplicates": {
-                str(share): [_round(one) for one in drawn_reach(labels[rows], scores[rows], share)]
+                str(share): [_round(one) for one in drawn_reach(labels[rows], probabilities[rows], share)]
                 for share in _REACHES
             },
-            "served": {str(point): _at_point(labels[rows], mask[rows]) for point, mask in serves.items()},
+            "served": {
+                str(point): _at_point(labels[rows], (passed & (probabilities >= least[point]))[rows])
+                for point in POINTS
+            },
         }
     return found
-
-
-def _served_crosswise(pairs: Sequence[Labelled], scores: Numbers, passed: Mask, share: float) -> Mask:
-    half = np.array([blake2b(one.a.encode(), digest_size=1).digest()[0] % 2 == 0 for one in pairs])
-    served = np.zeros(len(pairs), bool)
-    for rows in (half, ~half):
-        found = calibrated([one for one, use in zip(pairs, ~rows, strict=True) if use], scores[~rows], passed[~rows])
-        slope, offset = found["calibration"]
-        least = min((probability for told, probability in found["curve"] if told <= share), default=2.0)
-        served[rows] = passed[rows] & (1 / (1 + np.exp(-(slope * scores[rows] + offset))) >= least)
-    return served
 
 
 def _at_point(labels: Numbers, served: Mask) -> dict[str, Any]:

@@ -100,13 +100,14 @@ def same_in_other_form(texts: Iterable[str], rng: random.Random) -> list[Made]:
     """Each text with itself in lower case, with a greeting, a slip of the finger, a contraction."""
     found = []
     for text in texts:
-        other = _other_form(text, rng)
+        other = in_other_form(text, rng)
         if other is not None and other != text:
             found.append(Made(*((text, other) if rng.random() < 0.5 else (other, text)), 1, "form"))
     return found
 
 
-def _other_form(text: str, rng: random.Random) -> str | None:
+def in_other_form(text: str, rng: random.Random) -> str | None:
+    """The text in another form that means the same, or ``None`` where the one drawn does not fit it."""
     forms: tuple[Callable[[], str | None], ...] = (
         text.lower,
         lambda: text.rstrip("?.! "),

@@ -1,4 +1,4 @@
-"""What may be trained on and what is kept aside, told by the texts alone: the same for every run and every script."""
+"""What is trained on, what finds thresholds and what measures, told by the texts alone: the same for every script."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Final, Literal
 
 from scripts.labelled_pairs import Pair
 
-Part = Literal["train", "aside"]
+Part = Literal["train", "calibration", "aside"]
 
-ASIDE: Final = 0.22
-"""Share of the groups of pairs."""
+ASIDE: Final = 0.11
+"""Share of the groups of pairs that nothing is learned from, no threshold either."""
+CALIBRATION: Final = 0.11
+"""Share of those that thresholds are found on."""
 _WORD: Final = re.compile(r"\w+")
 
 
@@ -36,7 +38,7 @@ def groups(pairs: Iterable[Pair]) -> dict[str, str]:
 def part_of(group: str) -> Part:
     """Where a group belongs."""
     draw = int.from_bytes(blake2b(group.encode(), digest_size=8).digest()) / 2**64
-    return "aside" if draw < ASIDE else "train"
+    return "aside" if draw < ASIDE else "calibration" if draw < ASIDE + CALIBRATION else "train"
 
 
 def _plain(text: str) -> str:

@@ -91,7 +91,7 @@ def test_the_file_itself_may_be_named_in_the_environment(operator: Operator, fil
 @pytest.mark.parametrize(
     ("arguments", "policy"),
     [
-        ((), "least-connections"),
+        ((), "adaptive"),
         (("-r",), "round-robin"),
         (("--round-robin",), "round-robin"),
         (("-c",), "least-connections"),

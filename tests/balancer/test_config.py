@@ -17,7 +17,7 @@ def test_the_defaults_are_fine() -> None:
         "127.0.0.1",
         1234,
         1230,
-        "least-connections",
+        "adaptive",
     )
     assert (config.cache_wrong_share, config.cache_threshold) == (0.02, 0.95)
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -69,6 +70,14 @@ class Person:
         before, _, self.seen = self.seen.partition(text)
         return before
 
+    def is_asked(self, timeout_s: float = 30.0) -> None:
+        """The prompt is there, and the program sleeps until a key comes. Before that, readline may lose an interrupt."""
+        self.sees("› ")
+        deadline = time.monotonic() + timeout_s
+        while not asleep(self.pid):
+            assert time.monotonic() < deadline, "it never waited for a key"
+            time.sleep(0.01)
+
     def leaves(self) -> int:
         """Wait for the end; the exit code."""
         while True:
@@ -88,6 +97,15 @@ class Person:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         os.close(self._fd)
+
+
+def asleep(pid: int) -> bool:
+    """Whether a process waits for something; where nobody tells, it is believed."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "S"
 
 
 def test_one_answer_from_an_option_and_from_a_pipe():
@@ -199,10 +217,10 @@ def test_ctrl_d_leaves():
 
 def test_ctrl_c_twice_at_the_prompt_leaves():
     with in_thread() as fake, Person("127.0.0.1", fake.port) as person:
-        person.sees("› ")
+        person.is_asked()
         person.types("\x03")
         person.sees("Ctrl-C again")
-        person.sees("› ")
+        person.is_asked()
         person.types("\x03")
         assert person.leaves() == 130
 

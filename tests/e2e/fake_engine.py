@@ -126,7 +126,7 @@ async def engine(script: Script) -> AsyncIterator[FakeEngine]:
         serving.add(task)
         task.add_done_callback(serving.discard)
 
-    server = await asyncio.start_server(accepted, "127.0.0.1", 0)
+    server = await asyncio.start_server(accepted, "127.0.0.1", 0, backlog=1024)
     found.port = int(server.sockets[0].getsockname()[1])
     try:
         yield found

@@ -53,9 +53,12 @@ async def front() -> AsyncIterator[Balancer]:
 async def budget(front: Balancer) -> None:
     """Requests that went well, so that the tests before have left something of the budget for retries."""
     async with engines(front, well, slots=40) as (model, _), talk(front.port) as connection:
-        asked = [connection.ask(QUESTION, n, model=model) for n in range(40)]
-        await connection.ended(*asked)
-        assert all(answer.done is not None for answer in asked)
+        for tried in range(3):  # where the machine stands still for a second, they are all too late
+            asked = [connection.ask(QUESTION, 40 * tried + n, model=model) for n in range(40)]
+            await connection.ended(*asked)
+            if all(answer.done is not None for answer in asked):
+                return
+        raise AssertionError(asked)
 
 
 # --- before the first byte
@@ -80,7 +83,8 @@ async def test_three_attempts_are_the_most_and_then_the_error_is_told(
     """Faults 19, 20 and 24: structured, and four engines that share a fault are not all tried."""
     async with engines(front, bad, bad, bad, bad) as (model, broken):
         body = json.dumps({"model": model, "prompt": QUESTION, "stream": True}).encode()
-        answer = await http(front.port, "POST", "/v1/completions", body=body)
+        hurry = ["x-balancer-first-token-timeout: 0.5"] if bad is never_answers else []  # the head waits for 5 s only
+        answer = await http(front.port, "POST", "/v1/completions", *hurry, body=body)
         error = answer.json()["error"]
         assert (answer.status, error["type"]) == (504 if bad is never_answers else 502, "server_error")
         assert error["code"] in ("backend_failed", "backend_timeout")

@@ -66,6 +66,7 @@ def test_without_a_compiler_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
         compile.check()
 
 
+@pytest.mark.timeout(500)
 def test_mypyc_takes_the_sources_as_they_are(tmp_path: Path) -> None:
     """It makes C of them, which takes seconds; what a C compiler makes of that takes a minute."""
     shutil.copytree(ROOT / "balancer", tmp_path / "balancer", ignore=shutil.ignore_patterns("__pycache__"))

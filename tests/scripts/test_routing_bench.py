@@ -21,7 +21,7 @@ from scripts.routing_bench.live_engine import LiveEngine, Question
 from scripts.routing_bench.plan import WORKLOADS, Conversation, Plan, Turn, carry_out
 from scripts.routing_bench.report import FORETOLD, Race, row
 from scripts.routing_bench.run import ENGINES, Course, Outcome, simulated
-from scripts.routing_bench.targets import CACHE_AWARE, NAMES, OURS, contestant
+from scripts.routing_bench.targets import CACHE_AWARE, NAMES, OURS, ROUND_ROBIN, contestant
 from scripts.routing_bench.texts import common_text, runs, text, token_count
 from scripts.simulation.clock import Clock
 from scripts.simulation.engine import PREFILL_TOKENS_PER_S, STEP_S
@@ -176,7 +176,7 @@ def test_contestants_that_are_installed_can_be_started(name: str) -> None:
         assert "sglang-router" in found.target.missing
     else:
         told = " ".join(found.target.command)
-        assert found.engines_beat or "http://127.0.0.1:1 " in told + " "
+        assert found.engines_beat or "http://127.0.0.1:1 " in told.replace(";", " ") + " "
 
 
 def test_a_router_that_is_not_where_it_was_said_to_be_is_missing(
@@ -201,6 +201,8 @@ def test_the_table_says_whether_it_came_as_foretold() -> None:
     said = report.text(Race("shared", "prefixes", 5.0, [1, 2], rows))
     assert "p50 1.10 x" in said and "hit +1.0 points: as foretold" in said
     assert "p50 0.50 x" in said and "+10.0 points" in said
+    turns = report.text(Race("shared", "prefixes", 5.0, [1], {**rows, ROUND_ROBIN: row([outcome(11.0, 0.1)])}))
+    assert "Round robin's p90 is 10.0 x ours" in turns
     rows[FORETOLD] = row([outcome(0.9, 0.89)])
     assert "not as foretold" in report.text(Race("shared", "prefixes", 5.0, [1], rows))
 
@@ -216,10 +218,16 @@ def test_of_who_answered_nothing_only_that_is_told() -> None:
 
 def test_figures_take_the_place_of_the_last(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "routing.md"
-    file.write_text(f"before\n{report._BEGIN}\nold\n{report._END}\nafter\n")
+    places = [report._BEGIN.format(name) + "\nold\n" + report._END for name in ("chats", "shared")]
+    file.write_text("before\n" + "\nbetween\n".join(places) + "\nafter\n")
     monkeypatch.setattr(report, "FILE", file)
-    report.write("new")
-    assert file.read_text() == f"before\n{report._BEGIN}\nnew\n{report._END}\nafter\n"
+    report.write("new", "shared")
+    assert (
+        file.read_text()
+        == "before\n" + "\nbetween\n".join(places).replace("old", "new").replace("new", "old", 1) + "\nafter\n"
+    )
+    with pytest.raises(RuntimeError, match="no place"):
+        report.write("new", "agents")
     assert ENGINES == 8
 
 

@@ -11,11 +11,12 @@ from scripts.labelled_pairs import Pair
 from scripts.verdict_training.calibration import curve, platt
 from scripts.verdict_training.collecting import Labelled, collect
 from scripts.verdict_training.embedded import Embedded
-from scripts.verdict_training.measuring import calibrated, measured
-from scripts.verdict_training.negatives import name_pool, names_of, negatives, same_in_other_form
+from scripts.verdict_training.measuring import fitted, measured, thresholds
+from scripts.verdict_training.negatives import in_other_form, name_pool, names_of, negatives, same_in_other_form
 from scripts.verdict_training.prompts import groups, made_pairs
-from scripts.verdict_training.splitting import ASIDE, part_of
+from scripts.verdict_training.splitting import ASIDE, CALIBRATION, part_of
 from scripts.verdict_training.splitting import groups as groups_of
+from scripts.verdict_training.traffic import half_of
 
 
 def test_a_changed_text_is_never_the_text_itself() -> None:
@@ -44,13 +45,31 @@ def test_prompts_kept_aside_come_from_other_groups() -> None:
     assert made == made_pairs(300, 1, held_out=True)
 
 
-def test_no_question_stands_on_both_sides(tmp_path: Path) -> None:
-    lines = [f"Question {at}?\tQuestion {at + 1 if at % 3 else at + 100}?\t{at % 2}" for at in range(90)]
+def test_no_question_stands_in_two_parts(tmp_path: Path) -> None:
+    lines = [f"Question {at}?\tQuestion {at + 1 if at % 3 else at + 300}?\t{at % 2}" for at in range(300)]
     (tmp_path / "q.tsv").write_text("a\tb\tduplicate\n" + "\n".join(lines) + "\n")
-    found = [one for one in collect([tmp_path / "q.tsv"], [], 90, 1) if one.kind == "questions"]
-    sides = [{text for one in found if one.part == part for text in (one.a, one.b)} for part in ("train", "aside")]
+    found = [one for one in collect([tmp_path / "q.tsv"], [], 300, 1) if one.kind == "questions"]
+    parts = ("train", "calibration", "aside")
+    sides = [{text for one in found if one.part == part for text in (one.a, one.b)} for part in parts]
     assert all(sides)
-    assert not sides[0] & sides[1]
+    assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+
+
+def test_forms_tell_nothing_of_a_label(tmp_path: Path) -> None:
+    lines = [f"Why is it number {at}?\tWhat makes it number {at}?\t{at % 2}" for at in range(4000)]
+    (tmp_path / "q.tsv").write_text("a\tb\tduplicate\n" + "\n".join(lines) + "\n")
+    found = [one for one in collect([tmp_path / "q.tsv"], [], None, 1) if one.kind == "questions"]
+    known = {text for line in lines for text in line.split("\t")[:2]}
+    for part, least, most in (("train", 0.2, 0.35), ("calibration", 0.0, 0.0), ("aside", 0.0, 0.0)):
+        for label in (0, 1):
+            pairs = [one for one in found if one.part == part and one.duplicate == label]
+            assert least <= np.mean([not {one.a, one.b} <= known for one in pairs]) <= most
+
+
+def test_another_form_is_another_text_or_none() -> None:
+    rng = random.Random(1)
+    forms = {in_other_form("What is the capital of France?", rng) for _ in range(200)}
+    assert len(forms) > 15 and in_other_form("", rng) is None
 
 
 def test_pairs_that_share_a_text_in_any_form_are_of_one_group_whatever_their_order() -> None:
@@ -62,8 +81,16 @@ def test_pairs_that_share_a_text_in_any_form_are_of_one_group_whatever_their_ord
 
 
 def test_about_as_many_groups_as_said_are_kept_aside() -> None:
-    aside = sum(part_of(f"group {at}") == "aside" for at in range(5000))
-    assert aside / 5000 == pytest.approx(ASIDE, abs=0.02)
+    parts = [part_of(f"group {at}") for at in range(5000)]
+    assert parts.count("aside") / 5000 == pytest.approx(ASIDE, abs=0.02)
+    assert parts.count("calibration") / 5000 == pytest.approx(CALIBRATION, abs=0.02)
+
+
+def test_half_of_the_groups_are_drawn_whole() -> None:
+    pairs = [Pair(f"a{at}", f"b{at // 2}", 1) for at in range(100)]
+    drawn = half_of(pairs, 1)
+    assert len(drawn) == 50 and drawn != half_of(pairs, 2)
+    assert len({pair.b for pair in drawn}) == 25
 
 
 class Model:
@@ -95,15 +122,27 @@ def test_texts_are_embedded_once_also_after_an_interrupted_run(tmp_path: Path) -
     assert found.tokens("dd").shape == (2, 8) and found.tokens("a").tolist() == [[7] * 8]
 
 
-def test_no_pair_is_measured_by_a_threshold_that_it_helped_to_find() -> None:
+def test_thresholds_of_some_pairs_hold_for_others() -> None:
     rng = np.random.default_rng(1)
-    pairs = [Labelled(f"a{at}", "b", int(rng.random() < 0.5), "made", "aside") for at in range(4000)]
+    pairs = [Labelled(f"a{at}", "b", int(rng.random() < 0.5), "made", "aside") for at in range(8000)]
     scores = np.array([rng.normal(2.0 * one.duplicate, 1.0) for one in pairs])
-    passed = np.ones(len(pairs), bool)
-    found = measured(pairs, scores, passed)["made"]
-    assert found["served"]["0.1"]["wrong_if_half_duplicates"] == pytest.approx(0.1, abs=0.04)
-    assert found["served"]["0.05"]["of_duplicates"] < found["served"]["0.1"]["of_duplicates"]
-    assert calibrated(pairs, scores, passed)["calibration"][0] == pytest.approx(2.0, abs=0.2)
+    passed = np.ones(4000, bool)
+    slope, offset = fitted(pairs[:4000], scores[:4000])
+    assert slope == pytest.approx(2.0, abs=0.2)
+    probabilities = 1 / (1 + np.exp(-(slope * scores + offset)))
+    found = thresholds(pairs[:4000], probabilities[:4000], passed, [])
+    told = measured(pairs[4000:], probabilities[4000:], passed, found)["made"]
+    assert told["served"]["0.1"]["wrong_if_half_duplicates"] == pytest.approx(0.1, abs=0.04)
+    assert told["served"]["0.05"]["of_duplicates"] < told["served"]["0.1"]["of_duplicates"]
+
+
+def test_questions_speak_through_the_traffic_alone() -> None:
+    pairs = [Labelled(f"a{at}", "b", at % 2, "questions" if at < 500 else "made", "calibration") for at in range(1000)]
+    probabilities = np.where([one.kind == "made" for one in pairs], np.arange(1000) % 2 * 0.9, 0.95)
+    traffic = [(0.8, 0.04), (0.92, 0.03), (0.95, 0.01)]
+    found = dict(thresholds(pairs, probabilities, np.ones(1000, bool), traffic))
+    assert (found[0.04], found[0.03], found[0.01]) == (0.8, 0.92, 0.95)
+    assert 0.005 not in found
 
 
 def test_scores_become_probabilities() -> None:

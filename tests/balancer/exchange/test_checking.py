@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import pytest
+
 from balancer.cache.bound import Bound
 from balancer.cache.entry import Entry, entry_for
 from balancer.cache.hit import Hit
 from balancer.cache.judge_error import BY_WORDS, JudgeError
 from balancer.cache.keys import CacheKeys
-from balancer.exchange.checking import CONTROL_WAITING_MAX, CONTROLS_MIN, RUNNING_MAX, WAITING_MAX, WAITING_S, Checks
+from balancer.exchange.checking import (
+    CONTROL_WAITING_MAX,
+    CONTROLS_MIN,
+    RUNNING_MAX,
+    UNDECIDED_MAX,
+    WAITING_MAX,
+    WAITING_S,
+    Checks,
+)
 from balancer.exchange.judging import Judge, ModelJudge, WordsJudge
 from tests.fakes import Hall
 
@@ -170,6 +180,29 @@ def test_a_model_judges_on_an_idle_slot_after_the_backend() -> None:
     assert checking.found == {"done": 1, "undecided": 1}
 
 
+def test_a_model_that_cannot_judge_is_asked_less_often_until_it_does(caplog: pytest.LogCaptureFixture) -> None:
+    checking = Checking(slots=1, model_judge=True)
+    checking.lot.falls = 0.01
+
+    def judged(said: str) -> bool:
+        """Whether a hit was checked, and by whom it was judged with these words."""
+        checking.hit()
+        checking.tick()
+        if not checking.hall.upstream.running:
+            return False
+        checking.answer("It is Paris, of course.")
+        checking.tick()
+        checking.answer(said)
+        return True
+
+    assert all(judged("Once upon a time") for _ in range(UNDECIDED_MAX))
+    assert not judged("yes") and caplog.text.count("neither yes nor no") == 1
+    checking.lot.falls = 0.001
+    assert judged("yes") and checking.learned == {"right": 1}
+    checking.lot.falls = 0.01
+    assert judged("no") and caplog.text.count("neither yes nor no") == 1
+
+
 def test_a_judge_under_way_is_preempted_too() -> None:
     checking = Checking(slots=1, model_judge=True)
     checking.hit()
@@ -237,3 +270,16 @@ def test_a_daemon_that_stops_waits_for_no_check() -> None:
     checking.tick()
     assert (checking.hall.dispatcher.active, checking.checks.stats()["waiting"]) == (0, 0)
     assert checking.found == {"stopped": RUNNING_MAX}
+
+
+def test_what_controls_told_of_a_judge_is_known_to_the_next_run() -> None:
+    first, again, other = Checking(), Checking(), Checking(model_judge=True)
+    for _ in range(CONTROLS_MIN):
+        first.control()
+        first.tick()
+        first.answer("London")
+    name, controls = first.checks.learned()
+    assert (name, controls["wrong"]) == ("words", CONTROLS_MIN)
+    for each in (again, other):
+        each.checks.recall(name, controls)
+    assert again.bound.judge == first.bound.judge != other.bound.judge

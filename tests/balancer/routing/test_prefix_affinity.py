@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from balancer.pool.ledger import Lease
+from balancer.pool.load import Load
 from balancer.routing.alike import ALIKE, ALIKE_S
 from balancer.routing.policy import BYTES_A_TOKEN, FEW, RouteNeed
 from balancer.routing.prefix_index import TOKENS_A_BLOCK
@@ -32,6 +33,18 @@ def test_a_chat_that_grows_stays_where_it_began(size: int) -> None:
     for turn in range(1, 5):
         for number, backend in first.items():
             assert pool.choose(chat(number, 20 + 5 * turn), float(turn)) == backend
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_chat_goes_on_where_its_answer_is_though_others_have_less_to_do(size: int) -> None:
+    """Of what is known of it little is its own; another one that begins alike goes elsewhere."""
+    pool = a_pool(size)
+    for number in range(size):
+        pool.choose(chat(number, 13, shared=12))
+    home = pool.lease(chat(100, 14, shared=12)).spec.name
+    pool.beat(home, Load(prefill_tokens_waiting=900, slots=1000))
+    assert pool.choose(chat(100, 18, shared=12)) == home
+    assert pool.choose(chat(101, 18, shared=12)) != home
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -25,6 +25,19 @@ def test_what_was_given_counts_in_fair_shares() -> None:
     assert many == spread.per_share([0, 1], S_PER_TOKEN)
 
 
+def test_the_sum_of_all_that_are_known_is_kept() -> None:
+    spread = Spread(4)
+    spread.know([0, 1, 3])
+    for step in range(3000):
+        spread.advance(0.9 * step)
+        spread.gave((0, 0, 1, 3)[step % 4], S_PER_TOKEN)
+    kept = spread.per_share([0, 1, 3], S_PER_TOKEN)
+    spread.know([])
+    assert kept == pytest.approx(spread.per_share([0, 1, 3], S_PER_TOKEN), rel=1e-9)
+    spread.know([0, 1, 2, 3])
+    assert kept < spread.per_share([0, 1, 2, 3], S_PER_TOKEN) < spread.per_share([1, 2, 3], S_PER_TOKEN)
+
+
 def test_on_a_slow_backend_a_request_is_a_larger_share() -> None:
     spread = Spread(2)
     for _ in range(1000):

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from balancer.pool.ledger import Lease
 from balancer.pool.load import Load
-from balancer.routing.work import FIRST_GUESS_TOKENS_PER_S, PRESSURE_S, RUNNING_TOKENS, Work
+from balancer.routing.work import (
+    FIRST_GUESS_TOKENS_PER_S,
+    HELD_UP_PRICE,
+    MISS_PRICE,
+    PRESSURE_S,
+    RUNNING_TOKENS,
+    Work,
+)
 from tests.balancer.routing.pools import Pool
 
 
@@ -24,14 +31,14 @@ class Desk:
 
     def lease(self, tokens: float, now: float = 0.0, index: int = 0) -> Lease:
         lease = self.pool.ledger.lease(index)
-        self.work.leased(lease, self.pool.ledger, tokens, now)
+        self.work.leased(lease, tokens, now)
         return lease
 
     def answers(self, lease: Lease, now: float = 0.0) -> None:
-        self.work.first_token(lease, self.pool.ledger, now)
+        self.work.first_token(lease, now)
 
     def end(self, lease: Lease) -> None:
-        self.work.ended(lease, self.pool.ledger)
+        self.work.ended(lease)
         lease.release()
 
     def beat(self, tokens: int = 0, **load: Any) -> None:
@@ -40,11 +47,21 @@ class Desk:
 
     @property
     def pending(self) -> float:
+        self.work.settle(self.pool.ledger)
         return self.work.pending[0]
 
     @property
     def rate(self) -> float:
-        return 1.0 / self.work.s_per_token[0]
+        return self.rate_of(0)
+
+    @property
+    def wait_s(self) -> float:
+        self.work.settle(self.pool.ledger)
+        return self.work.wait_s[0]
+
+    def rate_of(self, index: int) -> float:
+        self.work.settle(self.pool.ledger)
+        return 1.0 / self.work.s_per_token[index]
 
 
 def test_what_was_leased_since_the_beat_counts_at_once() -> None:
@@ -122,7 +139,7 @@ def test_newcomers_are_as_fast_as_the_others_until_they_are_known() -> None:
         desk.answers(desk.lease(1000 - RUNNING_TOKENS, float(step)), step + 1.0)
     desk.pool.add("new", slots=1000)
     desk.work.follow(desk.pool.registry.view, desk.pool.ledger)
-    assert 1.0 / desk.work.s_per_token[1] == pytest.approx(1000, rel=0.1)
+    assert desk.rate_of(1) == pytest.approx(1000, rel=0.1)
 
 
 def test_of_a_new_process_nothing_is_known_and_old_leases_change_nothing() -> None:
@@ -139,17 +156,17 @@ def test_of_a_new_process_nothing_is_known_and_old_leases_change_nothing() -> No
     assert desk.rate == pytest.approx(FIRST_GUESS_TOKENS_PER_S)
 
 
-def test_the_wait_is_the_work_and_those_under_way_over_the_speed_and_the_price_of_memory() -> None:
+def test_the_wait_is_the_work_those_under_way_and_itself_over_the_speed_and_the_price_of_memory() -> None:
     desk = Desk()
     lease = desk.lease(8000)
     desk.answers(lease, 0.0)
-    assert desk.work.wait_s[0] == pytest.approx(RUNNING_TOKENS / 8000)
+    assert desk.wait_s == pytest.approx(2 * RUNNING_TOKENS / 8000)
     desk.beat(4000, kv_tokens_used=500, kv_tokens_total=1000)
-    assert desk.work.wait_s[0] == pytest.approx((4000 + RUNNING_TOKENS) / 8000 + PRESSURE_S)
+    assert desk.wait_s == pytest.approx((4000 + 2 * RUNNING_TOKENS) / 8000 + PRESSURE_S)
     desk.beat(4000, kv_tokens_used=750, kv_tokens_total=1000)
-    assert desk.work.wait_s[0] == pytest.approx((4000 + RUNNING_TOKENS) / 8000 + 3 * PRESSURE_S)
+    assert desk.wait_s == pytest.approx((4000 + 2 * RUNNING_TOKENS) / 8000 + 3 * PRESSURE_S)
     desk.end(lease)
-    assert desk.work.wait_s[0] == pytest.approx(4000 / 8000 + 3 * PRESSURE_S)
+    assert desk.wait_s == pytest.approx((4000 + RUNNING_TOKENS) / 8000 + 3 * PRESSURE_S)
 
 
 @settings(max_examples=30, deadline=None)
@@ -173,3 +190,15 @@ def test_when_all_is_over_and_told_nothing_is_left(seed: int, reports: bool) -> 
         desk.end(lease)
     desk.beat(0)
     assert desk.pending == 0.0
+
+
+def test_to_compute_something_costs_more_where_others_are_under_way() -> None:
+    desk = Desk()
+    desk.work.settle(desk.pool.ledger)
+    assert desk.work.miss_s[0] == pytest.approx(MISS_PRICE / 8000)
+    lease = desk.lease(0)
+    desk.work.settle(desk.pool.ledger)
+    assert desk.work.miss_s[0] == desk.work.miss_s_np[0] == pytest.approx((MISS_PRICE + HELD_UP_PRICE) / 8000)
+    desk.end(lease)
+    desk.work.settle(desk.pool.ledger)
+    assert desk.work.miss_s[0] == pytest.approx(MISS_PRICE / 8000)

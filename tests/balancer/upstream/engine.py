@@ -15,6 +15,8 @@ from balancer.request import Request
 from tests.balancer.pool.specs import a_spec
 from tests.fakes import last_events, text_events
 
+BACKLOG = 1024
+"""Of dials at the same moment: one that finds the queue full is made again a second later, or three."""
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 OPEN_ENDED_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nconnection: close\r\n\r\n"
 
@@ -84,7 +86,7 @@ class Engine:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Engine]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=BACKLOG)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

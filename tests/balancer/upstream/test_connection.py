@@ -56,7 +56,7 @@ async def visit(pool: ConnectionPool, address: Address) -> Guest:
 
 
 async def until(right: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not right():
             await asyncio.sleep(0.001)
 
