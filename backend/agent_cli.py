@@ -64,9 +64,9 @@ def _api_key(context: click.Context, parameter: click.Parameter, variable: str |
     help="Requests at once. [default: llama.cpp's own number, 4 for Ollama, else 256]",
 )
 @click.option(
-    "--weight", type=click.FloatRange(0, 1000, min_open=True), default=1.0, show_default=True, help="Share of work."
+    "--weight", type=click.FloatRange(0, 1000, min_open=True), default=1.0, show_default=True, help="Share of the work."
 )
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Told to balancers. Repeatable.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="For the balancer's --prefer. Repeatable.")
 @click.option("--model", "models", multiple=True, metavar="NAME", help="Offer only these. [default: all it lists]")
 @click.option(
     "--endpoint",

@@ -87,9 +87,9 @@ def _version() -> str:
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads of the engine. [default: half of the cores]")
 @click.option("--name", callback=checked_name, help="Stable name of this backend. [default: HOST:PORT]")
 @click.option(
-    "--weight", type=click.FloatRange(0, 1000, min_open=True), default=1.0, show_default=True, help="Share of work."
+    "--weight", type=click.FloatRange(0, 1000, min_open=True), default=1.0, show_default=True, help="Share of the work."
 )
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Told to balancers. Repeatable.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="For the balancer's --prefer. Repeatable.")
 @click.option(
     "--balancer",
     "balancers",

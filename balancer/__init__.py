@@ -11,7 +11,8 @@
 * ``routing``    eligible -> policy -> lease, in one synchronous call
 * ``upstream``   the backends' side of a request: dial, reuse, relay, cancel
 * ``caching``    the cache as the settings want it, with its learned verdict
-* ``cache_file``, ``cache_rows``, ``cache_keeper``  its entries over a restart; ``cache_operations``  changes to them
+* ``cache_file``, ``cache_rows``, ``cache_memory``, ``cache_keeper``, ``cache_late``  its entries, and what was
+  learned of them, over a restart; ``cache_operations``  changes to them
 * ``embeddings``  the cache's embedder as a model for clients
 * ``adapters``   one third-party library each, imported lazily
 * ``request``, ``errors``, ``tasks``  what all rooms share

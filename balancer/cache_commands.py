@@ -24,7 +24,7 @@ def cache() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
 def explain_command(context: click.Context, a: str, b: str, wrong_share: float | None, as_json: bool) -> None:
-    """Tell why B's stored answer would serve A, or not.
+    """Tell whether the answer stored for B would serve A, and why.
 
     Asks no daemon, but decides as one of the same settings (--cache-model, --cache-threshold): it loads the embedding
     model itself, which takes some seconds. Only requests of one tenant, model, system prompt and history are compared

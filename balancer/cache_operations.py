@@ -26,7 +26,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="For program
 @click.option("--entry", default=None, help="Only this one: `entry` in `done` or x-balancer-cache.")
 @_json_option
 def purge_command(admin: str, as_json: bool, **which: str | None) -> None:
-    """Forget cached answers: all, or those that everything named here holds for."""
+    """Forget cached answers: all, or those that fit every option given."""
     query = urlencode({name: value for name, value in which.items() if value is not None})
     found = ask(admin, "POST", "/cache/purge" + (f"?{query}" if query else ""))
     _tell(found, f"{found['purged']} entries forgotten", as_json)
@@ -37,7 +37,7 @@ def purge_command(admin: str, as_json: bool, **which: str | None) -> None:
 @click.option("--model", default=None, help="Only what this model answered.")
 @_json_option
 def forget_command(admin: str, model: str | None, as_json: bool) -> None:
-    """Let no entry of now answer any more, at once: a model or a prompt has changed.
+    """Let no entry stored so far answer again: for when a model or a prompt has changed.
 
     Nothing is searched: what is forgotten leaves its room to new entries by and by.
     """
@@ -50,7 +50,7 @@ def forget_command(admin: str, model: str | None, as_json: bool) -> None:
 @admin_option
 @_json_option
 def wrong_command(entry: str, admin: str, as_json: bool) -> None:
-    """Say that ENTRY answered wrongly: it goes, and never answers again whom it answered."""
+    """Say that ENTRY answered wrongly: it goes, and is never given to the same questions again."""
     found = ask(admin, "POST", f"/cache/wrong/{quote(entry, safe='')}")
     _tell(found, f"{found['entry']} forgotten", as_json)
 

@@ -65,8 +65,8 @@ def _of_file(parameter: click.Parameter, given: Any) -> Any:
 
 
 _SECONDS = click.FloatRange(min=0)
+_SECONDS.name = "seconds"
 _PATH = click.Path(path_type=Path, dir_okay=False)
-
 
 _ARGUMENTS = "balancer.arguments"
 
@@ -99,7 +99,7 @@ class _Main(click.Group):
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--port", default=1234, help="TCP for clients and backends, UDP for heartbeats; 0 picks a free one.")
 @click.option("--admin-host", default="127.0.0.1", help="Address of the admin port.")
-@click.option("--admin-port", default=1230, help="Port for status, drain and purge; 0 picks a free one.")
+@click.option("--admin-port", default=1230, help="Port for operators: status, metrics, drain; 0 picks a free one.")
 @click.option("-r", "--round-robin", is_flag=True, help="Each backend in turn, by weight.")
 @click.option("-c", "--least-connections", is_flag=True, help="The backend with the fewest requests for its weight.")
 @click.option("--policy", default=None, help="How a backend is chosen: docs/routing.md.  [default: adaptive]")
@@ -116,13 +116,13 @@ class _Main(click.Group):
 @click.option("--keys", type=_PATH, default=None, help="Who may ask: the file that `key add` writes.")
 @click.option("--tls-cert", type=_PATH, default=None, help="Certificate chain in PEM: TLS on the same port.")
 @click.option("--tls-key", type=_PATH, default=None, help="The certificate's private key in PEM.")
-@click.option("--backends-from", multiple=True, metavar="CIDR", help="Where else registered backends may be.")
+@click.option("--backends-from", multiple=True, metavar="CIDR", help="Where else than at their agent backends may be.")
 @click.option("--classic-from", multiple=True, metavar="CIDR", help="Who may use the text protocol from elsewhere.")
 @click.option("--insecure", is_flag=True, help="Serve other machines without --keys and --token-file.")
 @click.option("--cache/--no-cache", default=True, help="Answer repeated questions from the cache.")
 @click.option("--cache-size", default=10_000, help="Most entries in the cache.")
 @click.option("--cache-bytes", default=256 << 20, help="Most bytes in the cache.")
-@click.option("--cache-wrong-share", default=0.02, help="How much of what is served to near questions may be wrong.")
+@click.option("--cache-wrong-share", default=0.02, help="Share of near answers that may be wrong; 0: none served.")
 @click.option(
     "--cache-check-share", default=0.0, help="Of the near hits, how many are checked with a backend; <= 0.05."
 )
@@ -132,22 +132,22 @@ class _Main(click.Group):
 @click.option("--cache-judge-error", metavar="YES,NO,N", default=None, help="How often the judge errs: docs/cache.md.")
 @click.option("--cache-shadow", is_flag=True, help="Decide on near answers and count them, but serve none.")
 @click.option("--cache-threshold", default=0.95, help="Least cosine, where --cache-model has no learned verdict.")
-@click.option("--cache-ttl", type=_SECONDS, default=86_400.0, help="Seconds that an entry holds.")
+@click.option("--cache-ttl", type=_SECONDS, default=86_400.0, help="How long an entry holds.")
 @click.option("--cache-timely-ttl", type=_SECONDS, default=300.0, help="The same for questions about today, now, ...")
 @click.option("--cache-file", type=_PATH, default=None, help="Keep the entries, in clear text, over a restart.")
-@click.option("--cache-version", default="", help="Of prompts or models: another one finds no earlier entries.")
-@click.option("--cache-wait-ms", type=_SECONDS, default=30.0, help="Longest wait for a question's embedding.")
+@click.option("--cache-version", default="", help="Change it with prompts or models: finds no earlier entries.")
+@click.option("--cache-wait-ms", type=click.FloatRange(0), default=30.0, help="Longest wait for an embedding.")
 @click.option("--embedder/--no-embedder", default=True, help="Without: only equal questions hit, and no embeddings.")
 @click.option("--cache-model", default=None, help="sentence-transformers model.  [default: all-MiniLM-L6-v2]")
 @click.option("--cache-temperature-max", default=0.3, help="Requests that ask for more are not cached.")
 @click.option("--cache-per-user", is_flag=True, help="Never share entries between values of the user field.")
 @click.option("--queue-size", default=256, help="Most requests that wait for a slot.")
 @click.option("--queue-bytes", default=64 << 20, help="Most bytes that wait for a slot.")
-@click.option("--queue-timeout", type=_SECONDS, default=30.0, help="Longest wait for a slot, in seconds.")
+@click.option("--queue-timeout", type=_SECONDS, default=30.0, help="Longest wait for a slot.")
 @click.option("--first-token-timeout", type=_SECONDS, default=120.0, help="Longest wait for a first token.")
 @click.option("--token-timeout", type=_SECONDS, default=30.0, help="Longest wait between tokens.")
 @click.option("--request-timeout", type=_SECONDS, default=600.0, help="Longest time for a whole request.")
-@click.option("--write-timeout", type=_SECONDS, default=30.0, help="Longest time that a client may not read.")
+@click.option("--write-timeout", type=_SECONDS, default=30.0, help="Longest time that a client may read nothing.")
 @click.option("--head-timeout", type=_SECONDS, default=10.0, help="Longest time for a line or an HTTP head.")
 @click.option("--body-timeout", type=_SECONDS, default=60.0, help="Longest time for an HTTP body.")
 @click.option("--drain-timeout", type=_SECONDS, default=30.0, help="At the end: how long streams may finish.")

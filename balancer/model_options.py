@@ -39,7 +39,7 @@ _OPTIONS = (
     click.option(
         "--prefer", multiple=True, metavar="KEY=VALUE", help="Backends with this label first, others if full."
     ),
-    click.option("--hedge", is_flag=True, help="Ask a second backend when a first token is later than 95 of 100."),
+    click.option("--hedge", is_flag=True, help="Ask a second backend when a first token is later than 95 of 100 were."),
     click.option(
         "--explain", is_flag=True, help="Anybody may ask why a request went where it went, not only this host."
     ),

@@ -39,7 +39,7 @@ Exit codes:
 )
 @click.argument("host", default="127.0.0.1")
 @click.argument("port", required=False, type=click.IntRange(1, 65535))
-@click.option("-p", "--prompt", metavar="TEXT", help="Ask this, print the answer and exit. - reads standard input.")
+@click.option("-p", "--prompt", metavar="TEXT", help="Ask this, print the answer and exit; -: standard input.")
 @click.option(
     "--chat", "force_chat", is_flag=True, help="Chat even if standard input is no terminal: a line, a question."
 )

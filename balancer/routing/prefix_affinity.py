@@ -2,10 +2,11 @@
 
 The cost of a backend is the prefill that waits there and what this prompt would add, at a price, over its speed
 (`work.py`). A token that is computed again costs more than its own time: it takes capacity from others, `MISS_PRICE` in
-all, it holds up whoever is under way there (`HELD_UP_PRICE`), and where the cache is full it pushes somebody's prefix
-out: `FULL_PRICE` more. So a request stays with its prefix until that backend is far behind; then the next one that gets
-it holds the prefix, too. What each was given lately counts as well (`spread.py`), `SPREAD_S` for a fair share: less
-than computing a long history again, more than computing a preamble that all conversations have in common.
+all; where another one has it, it holds up whoever is under way here, `HELD_UP_PRICE` more for each; and where the cache
+is full it pushes somebody's prefix out: `FULL_PRICE` more. So a request stays with its prefix until that backend is far
+behind; then the next one that gets it holds the prefix, too. What each was given lately counts as well (`spread.py`),
+`SPREAD_S` for a fair share: less than computing a long history again, more than computing a preamble that all
+conversations have in common.
 
 Who goes on where an earlier prompt ended is the same conversation: its answer, which nobody told us of, is in that
 cache, too, and of use to nobody else. So elsewhere `ANSWER_TOKENS` more are missing. (Without that, short conversations
@@ -17,8 +18,9 @@ by `least-tokens`.
 Rejected, all measured with `scripts/simulate`: a price of 1 while there is room (two balancers side by side, each of
 which sees the other's load come and go, make copies until both are late); of 4 (what all conversations have in common
 draws them to a few backends); a higher price for conversations that go on, instead of a constant (tool loops with long
-histories stay with backends that are late); and to count requests under way as much as for prompts that must be
-computed (near saturation hits leave their cache).
+histories stay with backends that are late); `HELD_UP_PRICE` for what nobody has, too (conversations leave those with
+many); and to count requests under way as much as for prompts that must be computed (near saturation hits leave their
+cache).
 """
 
 from __future__ import annotations
@@ -173,7 +175,7 @@ class PrefixAffinity(ByWork):
             self._look_for_floors(work, ledger, now)
         cost = (
             work.hit_wait_s[index]
-            + work.miss_s[index] * max(0, tokens - blocks * TOKENS_A_BLOCK)
+            + work.token_s[index] * max(0, tokens - blocks * TOKENS_A_BLOCK)
             + spread_s * self._spread.given[index]
         ) / ledger.weight[index]
         if len(levels) > 1:
@@ -203,17 +205,22 @@ class PrefixAffinity(ByWork):
         lost = ANSWER_TOKENS if self._continues else 0
         if not isinstance(candidates, list):
             return self._costs_of_many(candidates, work, ledger, tokens, levels, spread_s)
-        waits, prices, weights, given = work.hit_wait_s, work.miss_s, ledger.weight, self._spread.given
+        waits, weights, given = work.hit_wait_s, ledger.weight, self._spread.given
+        token_s, miss_s = work.token_s, work.miss_s
         if len(levels) == 1:  # the common case, in one pass
             tokens += lost
             return [
-                (waits[i] + prices[i] * (left if members >> i & 1 else tokens) + spread_s * given[i]) / weights[i]
+                (waits[i] + (token_s[i] * left if members >> i & 1 else miss_s[i] * tokens) + spread_s * given[i])
+                / weights[i]
                 for i in candidates
             ]
-        uncached = [left if members >> i & 1 else lost + _uncached(i, tokens, levels) for i in candidates]
+        missing_s = [
+            token_s[i] * left if members >> i & 1 else miss_s[i] * (lost + _uncached(i, tokens, levels))
+            for i in candidates
+        ]
         return [
-            (waits[i] + prices[i] * more + spread_s * given[i]) / weights[i]
-            for i, more in zip(candidates, uncached, strict=True)
+            (waits[i] + more_s + spread_s * given[i]) / weights[i]
+            for i, more_s in zip(candidates, missing_s, strict=True)
         ]
 
     def _costs_of_many(
@@ -227,10 +234,12 @@ class PrefixAffinity(ByWork):
     ) -> npt.NDArray[np.float64]:
         size = int(candidates[-1]) + 1
         costs: npt.NDArray[np.float64] = np.maximum(tokens - self._spared(size, levels), 0.0)
+        holders = _bits(levels[0][1], size)
+        missing_s = costs * work.token_s_np[:size]
         if self._continues:
             costs += ANSWER_TOKENS
-            costs[_bits(levels[0][1], size)] -= ANSWER_TOKENS
         costs *= work.miss_s_np[:size]
+        costs[holders] = missing_s[holders]
         costs += work.hit_wait_s_np[:size]
         costs += spread_s * self._spread.given_np[:size]
         return costs[candidates] / ledger.weight_np[candidates]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
-from balancer.routing.policy import Parts
+from balancer.routing.policy import FEW, Parts
 
 RUNNING_TOKENS = 256.0
 """What a request under way costs beside its prompt, in tokens of prefill: it makes every step of the others longer."""
@@ -56,19 +56,22 @@ class Work:
         itself, and space in the memory."""
         self.hit_wait_s = [0.0] * size
         """The same for one whose prompt is in the cache."""
-        # The same once more as numpy sees it. Plain Python reads lists faster.
+        # The same once more as numpy sees it, where there are many. Plain Python reads lists faster.
         self._wait_s, self._hit_wait_s, self._s_per_token = _reals(size), _reals(size), _reals(size)
         self.wait_s_np: npt.NDArray[np.float64] = np.frombuffer(self._wait_s, dtype=np.float64)
         self.hit_wait_s_np: npt.NDArray[np.float64] = np.frombuffer(self._hit_wait_s, dtype=np.float64)
         self.s_per_token_np: npt.NDArray[np.float64] = np.frombuffer(self._s_per_token, dtype=np.float64)
         self.price = [MISS_PRICE] * size
         """What a token that its cache lacks costs, in tokens, while nothing is under way there."""
-        self.miss_s = [0.0] * size
-        """The same in seconds, with what is under way."""
-        self._miss_s = _reals(size)
+        self.token_s, self.miss_s = [0.0] * size, [0.0] * size
+        """The same in seconds; and for one that another cache has, with what is under way."""
+        self._token_s, self._miss_s = _reals(size), _reals(size)
+        self.token_s_np: npt.NDArray[np.float64] = np.frombuffer(self._token_s, dtype=np.float64)
         self.miss_s_np: npt.NDArray[np.float64] = np.frombuffer(self._miss_s, dtype=np.float64)
         self.memory_s = [0.0] * size
         """What of it is for space in the memory."""
+        self._many = False
+        """Whether numpy is asked."""
         self._stale: set[int] = set()
         """Whose sums are to be made anew."""
         self._reported = [0.0] * size
@@ -88,8 +91,12 @@ class Work:
     def follow(self, view: PoolView, ledger: Ledger) -> None:
         """To be called with each new view before anything is read: of a new process nothing is known."""
         self.version = view.version
+        many = len(view.backends) > FEW
         for backend in view.backends:
             self._meet(backend.index, backend.generation)
+            if many and not self._many:
+                self._stale.add(backend.index)
+        self._many = many
 
     def settle(self, ledger: Ledger) -> None:
         """To be called before anything is read: take account of all that was told."""
@@ -103,12 +110,16 @@ class Work:
             if pending < 0.0:
                 pending = 0.0
             self.pending[index] = pending
-            self.s_per_token[index] = self._s_per_token[index] = speed
+            self.s_per_token[index] = speed
             under_way = in_flight[index]
-            self.miss_s[index] = self._miss_s[index] = (self.price[index] + HELD_UP_PRICE * under_way) * speed
+            token_s = self.price[index] * speed
+            self.token_s[index] = token_s
+            self.miss_s[index] = token_s + HELD_UP_PRICE * under_way * speed
             wait_s, under_way_s = pending * speed + self.memory_s[index], (under_way + 1) * speed
-            self.wait_s[index] = self._wait_s[index] = wait_s + RUNNING_TOKENS * under_way_s
-            self.hit_wait_s[index] = self._hit_wait_s[index] = wait_s + RUNNING_TOKENS_OF_HIT * under_way_s
+            self.wait_s[index] = wait_s + RUNNING_TOKENS * under_way_s
+            self.hit_wait_s[index] = wait_s + RUNNING_TOKENS_OF_HIT * under_way_s
+            if self._many:
+                self._mirror(index)
 
     def leased(self, lease: Lease, tokens: float, now: float) -> None:
         """A request with so many tokens to compute is under way there."""
@@ -168,6 +179,11 @@ class Work:
             "memory_s": self.memory_s[index],
             "weight": ledger.weight[index],
         }
+
+    def _mirror(self, index: int) -> None:
+        self._wait_s[index], self._hit_wait_s[index] = self.wait_s[index], self.hit_wait_s[index]
+        self._s_per_token[index] = self.s_per_token[index]
+        self._token_s[index], self._miss_s[index] = self.token_s[index], self.miss_s[index]
 
     def _done(self, index: int, ticket: _Ticket) -> None:
         """Its tokens are no longer work there."""

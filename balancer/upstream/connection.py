@@ -18,6 +18,8 @@ IDLE_MAX_S = 15.0
 CONNECT_S = 2.0
 FINISH_S = 5.0
 """After its last event an answer's framing must end within this, or the connection is not kept."""
+LATE_S = 0.25
+"""A timer of this process that comes later than this tells of nobody else's lateness."""
 
 
 class Address(NamedTuple):
@@ -189,8 +191,9 @@ class ConnectionPool:
         spawn(self._dial(address, user), name=f"dial {address.host}:{address.port}")
         return None
 
-    async def _dial(self, address: Address, user: User) -> None:
+    async def _dial(self, address: Address, user: User, *, again: bool = True) -> None:
         loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             tls = self._tls_context() if address.tls else None
             async with asyncio.timeout(self._connect_s):
@@ -202,7 +205,10 @@ class ConnectionPool:
                     server_hostname=address.server_name if tls else None,
                 )
         except TimeoutError:
-            user.unreachable(f"no connection within {self._connect_s:g} s")
+            if again and loop.time() - began > self._connect_s + LATE_S:  # this process stood still, not the other one
+                await self._dial(address, user, again=False)
+            else:
+                user.unreachable(f"no connection within {self._connect_s:g} s")
         except OSError as error:
             user.unreachable(error.strerror or str(error))
         except ValueError as error:  # a name that no certificate can have

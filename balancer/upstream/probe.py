@@ -17,7 +17,7 @@ from typing import Final
 
 from balancer.pool.backend import BackendSpec
 from balancer.pool.load import Load
-from balancer.upstream.connection import ConnectionPool
+from balancer.upstream.connection import LATE_S, ConnectionPool
 from balancer.upstream.fetch import FetchError, NotThere, fetch
 from balancer.wire.engine_metrics import EngineLoad, parse_load
 from balancer.wire.model_list import Listing, parse_listing
@@ -26,8 +26,6 @@ log = logging.getLogger("balancer.upstream")
 
 PROBE_INTERVAL_S = 2.0
 PROBE_TIMEOUT_S = 2.0
-LATE_S: Final = 0.25
-"""A timer that fires so much too late was not the only thing that waited for the loop."""
 MODELS_INTERVAL_S = 30.0
 ANSWER_MAX_BYTES: Final = 1 << 20
 METRICS_MAX_BYTES: Final = 4 << 20

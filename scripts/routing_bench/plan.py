@@ -141,7 +141,7 @@ class Workload(NamedTuple):
 WORKLOADS = {
     "shared": Workload("150 prefixes of 6,000 tokens", shared(TENANTS, 0.0, 0.3), (110.0,), 80.0, 0.4),
     "shared-many": Workload(
-        "800 prefixes of 6,000 tokens, by Zipf's law", shared(MANY_TENANTS, ZIPF, 0.55), (50.0,), 130.0, 0.62
+        "800 prefixes of 6,000 tokens, by Zipf's law", shared(MANY_TENANTS, ZIPF, 0.55), (48.0,), 130.0, 0.62
     ),
     "chats": Workload("growing chats", chats, (25.0, 15.0), 60.0, 0.4),
 }

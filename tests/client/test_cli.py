@@ -71,7 +71,7 @@ class Person:
         return before
 
     def is_asked(self, timeout_s: float = 30.0) -> None:
-        """The prompt is there, and the program sleeps until a key comes. Before that, readline may lose an interrupt."""
+        """The prompt is there, and the program sleeps until a key comes: before that, readline loses an interrupt."""
         self.sees("› ")
         deadline = time.monotonic() + timeout_s
         while not asleep(self.pid):

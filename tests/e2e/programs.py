@@ -6,6 +6,7 @@ What a program wrote is kept (bounded) and added to whatever error leaves its co
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -24,6 +25,8 @@ COMPILED: Final = os.environ.get("E2E_COMPILED") == "1"
 START_S: Final = 150.0
 """A start, of a model too, on a machine that is busy with something else."""
 EXIT_S: Final = 15.0
+_PR_SET_PDEATHSIG: Final = 1
+_prctl: Final = getattr(ctypes.CDLL(None), "prctl", None)
 _LINES_MAX: Final = 20_000
 _TAIL_LINES: Final = 40
 
@@ -138,6 +141,12 @@ def environment(**extra: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **(compiled_copy.environment() if COMPILED else {}), **extra}
 
 
+def _die_with_us() -> None:
+    """On Linux: nothing outlives a run of the tests that is killed."""
+    if _prctl is not None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 @asynccontextmanager
 async def started(name: str, arguments: Sequence[str], **extra: str) -> AsyncIterator[Program]:
     """A process in a group of its own, which is killed at the end, whatever happened."""
@@ -149,6 +158,7 @@ async def started(name: str, arguments: Sequence[str], **extra: str) -> AsyncIte
         cwd=ROOT,
         env=environment(**extra),
         start_new_session=True,
+        preexec_fn=_die_with_us,
         limit=1 << 20,
     )
     program = Program(name, process)

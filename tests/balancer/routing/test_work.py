@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from balancer.pool.ledger import Lease
 from balancer.pool.load import Load
+from balancer.routing.policy import FEW
 from balancer.routing.work import (
     FIRST_GUESS_TOKENS_PER_S,
     HELD_UP_PRICE,
@@ -198,7 +199,27 @@ def test_to_compute_something_costs_more_where_others_are_under_way() -> None:
     assert desk.work.miss_s[0] == pytest.approx(MISS_PRICE / 8000)
     lease = desk.lease(0)
     desk.work.settle(desk.pool.ledger)
-    assert desk.work.miss_s[0] == desk.work.miss_s_np[0] == pytest.approx((MISS_PRICE + HELD_UP_PRICE) / 8000)
+    assert desk.work.miss_s[0] == pytest.approx((MISS_PRICE + HELD_UP_PRICE) / 8000)
+    assert desk.work.token_s[0] == pytest.approx(MISS_PRICE / 8000)
     desk.end(lease)
     desk.work.settle(desk.pool.ledger)
     assert desk.work.miss_s[0] == pytest.approx(MISS_PRICE / 8000)
+
+
+def test_numpy_sees_the_same_where_there_are_many() -> None:
+    desk = Desk(FEW)
+    desk.lease(500, index=1)
+    desk.work.settle(desk.pool.ledger)
+    desk.pool.add("one more", slots=1000)
+    desk.work.follow(desk.pool.registry.view, desk.pool.ledger)
+    desk.lease(700, index=FEW)
+    work = desk.work
+    work.settle(desk.pool.ledger)
+    for plain, seen in (
+        (work.wait_s, work.wait_s_np),
+        (work.hit_wait_s, work.hit_wait_s_np),
+        (work.s_per_token, work.s_per_token_np),
+        (work.token_s, work.token_s_np),
+        (work.miss_s, work.miss_s_np),
+    ):
+        assert plain[: FEW + 1] == list(seen[: FEW + 1])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
@@ -94,7 +95,7 @@ async def test_connections_that_are_idle_for_too_long_are_closed_and_their_addre
 
 
 async def test_only_so_many_are_kept_for_one_address() -> None:
-    pool = ConnectionPool()
+    pool = ConnectionPool(connect_s=60.0)
     go = asyncio.Event()
 
     async def together(v: Visit) -> None:
@@ -159,6 +160,16 @@ async def test_nobody_there_is_told_in_words() -> None:
     guest = await visit(ConnectionPool(), Address("127.0.0.1", await a_closed_port()))
     assert guest.why is not None
     assert "refused" in guest.why.lower()
+
+
+async def test_a_dial_that_was_late_because_we_stood_still_is_tried_again() -> None:
+    async with Engine(fine).running() as engine:
+        guest = Guest()
+        assert ConnectionPool(connect_s=0.2).acquire(Address("127.0.0.1", engine.port), guest) is None
+        asyncio.get_running_loop().call_soon(time.sleep, 0.6)  # the dial has begun, and nobody looks how it goes
+        async with asyncio.timeout(10):
+            await guest.ready.wait()
+        assert guest.why is None
 
 
 async def test_a_dial_has_its_time() -> None:
