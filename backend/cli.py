@@ -83,7 +83,13 @@ def _version() -> str:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--model", default=STORYTELLER, show_default=True, help="storyteller, echo, a Hugging Face name, a path.")
 @click.option("--slots", type=click.IntRange(1, 1024), default=4, show_default=True, help="Requests at once.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Where the engine computes.",
+)
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads of the engine. [default: half of the cores]")
 @click.option("--name", callback=checked_name, help="Stable name of this backend. [default: HOST:PORT]")
 @click.option(

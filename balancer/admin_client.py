@@ -86,6 +86,11 @@ def status_text(status: dict[str, Any]) -> str:
         )
         if bound := cache.get("bound"):
             lines.append(_near_text(bound))
+    return "\n".join([*lines, *pool_lines(status)])
+
+
+def pool_lines(status: dict[str, Any]) -> list[str]:
+    """Its backends as a table."""
     told = any(backend.get("reason") for backend in status["backends"])
     rows = [("BACKEND", "STATE", *(["REASON"] if told else []), "ADDRESS", "IN USE", "BEATS", "HEARD", "MODELS")]
     rows += [
@@ -101,9 +106,7 @@ def status_text(status: dict[str, Any]) -> str:
         )
         for backend in status["backends"]
     ]
-    if len(rows) == 1:
-        return "\n".join([*lines, "no backend is registered"])
-    return "\n".join([*lines, *table(rows)])
+    return table(rows) if len(rows) > 1 else ["no backend is registered"]
 
 
 def _near_text(bound: dict[str, Any]) -> str:

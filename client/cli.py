@@ -57,7 +57,14 @@ Exit codes:
     show_default=True,
     help="Environment variable with the key.",
 )
-@click.option("--connect-timeout", type=click.FloatRange(0.1), default=5.0, show_default=True, metavar="SECONDS")
+@click.option(
+    "--connect-timeout",
+    type=click.FloatRange(0.1),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="To wait for the balancer.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="With -p: backend, cache and speed on standard error.")
 def main(
     host: str,

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import client  # noqa: E402 - the repository's own packages, also when they are not installed
-from balancer.admin_client import status_text  # noqa: E402
+from balancer.admin_client import pool_lines  # noqa: E402
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0
@@ -176,7 +176,7 @@ class Tour:
 
     def _show_pool(self, title: str) -> None:
         say(f"\n── {title}", bold=True)
-        say("\n".join(f"  {line}" for line in status_text(status(self._admin_port)).splitlines()[3:]))
+        say("\n".join(f"  {line}" for line in pool_lines(status(self._admin_port))))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ import { render } from "./markdown.js";
 
 const SLOW_ABOVE_CHARS = 20_000; // a long text is drawn less often
 const SLOW_MS = 250;
+const SVG = "http://www.w3.org/2000/svg";
+const THUMB_DOWN =
+  "M2 2h2.5v7H2zM5.5 2h5.6c.9 0 1.6.6 1.8 1.4l.9 3.6c.3 1.1-.5 2-1.6 2H9.4l.6 2.8c.2 1-.5 1.9-1.5 1.9-.4 0-.8-.3-.9-.7L5.5 9z";
 
 function element(name, className, text) {
   const node = document.createElement(name);
@@ -122,7 +125,8 @@ export function toEnd() {
 
 /** A button that says that this answer, which came from the cache, is wrong. */
 function thumb(report) {
-  const button = element("button", "wrong", "\u{1F44E}\uFE0E");
+  const button = element("button", "wrong");
+  button.append(thumbDown());
   button.type = "button";
   button.title = "This is wrong: forget it in the cache";
   button.setAttribute("aria-label", button.title);
@@ -131,6 +135,17 @@ function thumb(report) {
     button.replaceWith(element("span", "reported", "forgotten: ask again for another answer"));
   });
   return button;
+}
+
+/** Drawn, since a machine without a font for symbols shows an empty box. */
+function thumbDown() {
+  const icon = document.createElementNS(SVG, "svg");
+  icon.setAttribute("viewBox", "0 0 16 16");
+  icon.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", THUMB_DOWN);
+  icon.append(path);
+  return icon;
 }
 
 function quietLine(fields, resumed) {
