@@ -68,8 +68,8 @@ class PrefixAffinity(ByWork):
         """Whether it goes on where another one ended."""
         self._least_price_s = self._least_given = 0.0
         """What a token that is not in the cache costs at least, and what the one with least was given lately;"""
-        self._floors_until = -math.inf
-        """and when that is looked up again."""
+        self._floors_until, self._floors_since = -math.inf, 0.0
+        """and when that is looked up again; the latter is told in the unit that began then."""
         self.asked = 0
         self.barren = 0
         """How many prompts in a row had a beginning that nobody knew."""
@@ -171,7 +171,7 @@ class PrefixAffinity(ByWork):
                 return -1
         elif candidates[min(int(candidates.searchsorted(index)), len(candidates) - 1)] != index:
             return -1
-        if now >= self._floors_until:
+        if now >= self._floors_until or self._floors_since != self._spread.since:
             self._look_for_floors(work, ledger, now)
         cost = (
             work.hit_wait_s[index]
@@ -185,7 +185,7 @@ class PrefixAffinity(ByWork):
         return index if cost + ALIKE_S < tokens * self._least_price_s + spread_s * self._least_given else -1
 
     def _look_for_floors(self, work: Work, ledger: Ledger, now: float) -> None:
-        self._floors_until = now + FLOORS_HOLD_S
+        self._floors_until, self._floors_since = now + FLOORS_HOLD_S, self._spread.since
         speeds, given, weights = work.s_per_token, self._spread.given, ledger.weight
         self._least_price_s = FLOOR * MISS_PRICE * min(speeds[index] / weights[index] for index in self._generation)
         self._least_given = FLOOR * min(given[index] / weights[index] for index in self._generation)

@@ -86,7 +86,7 @@ class PrefixIndex:
                 held[block] = None
                 holders[block] = holders.get(block, 0) | bit
         if len(held) > before:
-            most = min((memory_tokens or UNTOLD_TOKENS) // TOKENS_A_BLOCK, ENTRIES_MAX // len(self._held))
+            most = max(1, min((memory_tokens or UNTOLD_TOKENS) // TOKENS_A_BLOCK, ENTRIES_MAX // len(self._held)))
             while len(held) > most:
                 self._release(held.popitem(last=False)[0], bit)
             self.fullness[index] = len(held) / most

@@ -31,7 +31,8 @@ class Spread:
         self.given: list[float] = [0.0] * size
         self._given = array("d", bytes(8 * size))
         self.given_np: npt.NDArray[np.float64] = np.frombuffer(self._given, dtype=np.float64)
-        self._since = 0.0
+        self.since = 0.0
+        """When the unit that `given` is told in began; there is another one now and then."""
         self._known = 0
         self._total = 0.0
         """Of those that are known."""
@@ -44,13 +45,13 @@ class Spread:
         if now - self._at < _STEP_S:
             return
         self._at = now
-        elapsed_s = now - self._since
+        elapsed_s = now - self.since
         if elapsed_s > _EPOCH_S:
             faded = math.exp(-elapsed_s / REMEMBERED_S)
             for index, given in enumerate(self.given):
                 self._put(index, given * faded)
             self._total *= faded
-            self._since, elapsed_s = now, 0.0
+            self.since, elapsed_s = now, 0.0
         self._unit = math.exp(elapsed_s / REMEMBERED_S)
 
     def gave(self, index: int, s_per_token: float) -> None:

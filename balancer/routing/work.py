@@ -150,10 +150,11 @@ class Work:
 
     def ended(self, lease: Lease) -> None:
         """It is over, perhaps before its first token; its slot is free, or will be before anything is read."""
-        ticket = self._tickets.pop(lease, None)
+        ticket, index = self._tickets.pop(lease, None), lease.index
         if ticket is not None and lease.current:
-            self._done(lease.index, ticket)
-        self._stale.add(lease.index)
+            self._done(index, ticket)
+        if self._generation[index] == lease.generation:  # else it left before this was told of it
+            self._stale.add(index)
 
     def beat(self, index: int, ledger: Ledger) -> None:
         """Take over what the backend reports."""

@@ -79,6 +79,20 @@ def test_a_backend_that_is_far_behind_is_left_and_the_next_one_then_holds_the_pr
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_who_is_far_behind_is_left_also_when_what_was_given_is_told_in_another_unit(size: int) -> None:
+    """That unit changes every twenty minutes; what was looked up in the old one holds no more."""
+    pool, need, now = a_pool(size), chat(0, 40), 1200.0
+    home = pool.choose(need, now)
+    for number in range(1, 4 * size):
+        pool.choose(chat(number, 40), now)
+    held = [pool.lease(need, now + 0.01)]
+    now += 0.2  # within the time that the least costs are kept, and past the change
+    while held[-1].spec.name == home:
+        held.append(pool.lease(need, now))
+        assert len(held) < 100
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_prompts_without_blocks_go_where_the_work_is_least(size: int) -> None:
     pool = a_pool(size)
     pool.lease(RouteNeed("m", "chat", 400_000))

@@ -49,6 +49,12 @@ def test_one_that_was_replaced_holds_nothing() -> None:
     assert len(index) == 1
 
 
+def test_a_memory_of_less_than_a_block_is_full_with_one() -> None:
+    index = PrefixIndex(8)
+    index.sent(0, [1, 2], 1)
+    assert index.levels([1, 2]) == [(1, members(0))] and index.fullness[0] == 1.0
+
+
 def test_it_tells_how_full_a_memory_is() -> None:
     index = PrefixIndex(8)
     index.sent(3, [1, 2, 3], 6 * TOKENS_A_BLOCK)

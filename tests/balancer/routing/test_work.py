@@ -157,6 +157,20 @@ def test_of_a_new_process_nothing_is_known_and_old_leases_change_nothing() -> No
     assert desk.rate == pytest.approx(FIRST_GUESS_TOKENS_PER_S)
 
 
+def test_a_lease_of_one_that_had_left_before_ends_without_a_trace() -> None:
+    """A policy that a reload puts in place hears of the end of leases that it did not give."""
+    pool = Pool("round-robin")
+    pool.add_many(2, slots=1000)
+    leases = [pool.lease() for _ in range(2)]
+    gone = next(lease for lease in leases if lease.spec.name == "b0")
+    pool.remove("b0")
+    work = Work(pool.ledger)
+    work.follow(pool.registry.view, pool.ledger)
+    work.ended(gone)
+    work.settle(pool.ledger)
+    assert work.pending[gone.index] == 0
+
+
 def test_the_wait_is_the_work_those_under_way_and_itself_over_the_speed_and_the_price_of_memory() -> None:
     desk = Desk()
     lease = desk.lease(8000)
