@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from balancer.cache.changes import Came, Change
+from balancer.cache.purge import Purge
 from balancer.cache.store import CacheStore
 from balancer.cache.unembedded import Waiting
 from balancer.cache_file import Batch, CacheFile, Kept
@@ -89,12 +90,16 @@ class CacheKeeper:
         told, self._told = self._told, None
         if told is not None:
             now = self._clock.time()
-            found = recall(trials.bound, told, self._verdict(), now, self._unix_time() - now, self._created)
+            judge = trials.checks.learned()[0] if trials.checks is not None else ""
+            found = recall(trials.bound, told, self._verdict(), judge, now, self._unix_time() - now, self._created)
             if found is not None and trials.checks is not None:
                 trials.checks.recall(found.judge, found.controls)
             what = "taken up again" if found is not None else "of another verdict or damaged, and not taken up"
             log.info("what near answers taught an earlier run is %s", what)
-        self._learned_version = version(trials.bound)
+        self._learned_version = -1 if self._whole else self._version(trials)
+
+    def purged(self, purge: Purge) -> None:
+        """The store tells what leaves it."""
 
     def advance(self, now: float) -> None:
         """Every tick."""
@@ -127,13 +132,18 @@ class CacheKeeper:
         return entry.created if entry is not None else None
 
     def _verdict(self) -> str:
-        verdict = self._store.verdict
-        return verdict.id if verdict is not None else SIMPLE
+        verdict, threshold = self._store.verdict, self._store.limits.threshold
+        name, threshold = (verdict.id, verdict.threshold) if verdict is not None else (SIMPLE, threshold)
+        return f"{name} {threshold:g} {self._lane.model}"
+
+    @staticmethod
+    def _version(trials: Trials) -> int:
+        return version(trials.bound, trials.checks.learned()[1] if trials.checks is not None else {})
 
     def _learned(self, now: float) -> Snapshot | None:
         """What was learned, if that is more than before."""
         trials = self._trials
-        if trials is None or (found := version(trials.bound)) == self._learned_version:
+        if trials is None or (found := self._version(trials)) == self._learned_version:
             return None
         self._learned_version, self._learned_at = found, now + LEARNED_EVERY_S
         judge, controls = trials.checks.learned() if trials.checks is not None else ("", {})

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from balancer.cache.entry import Entry
+from balancer.cache.purge import Purge
 from balancer.cache.store import CacheStore
 from balancer.cache.unembedded import Waiting
 from balancer.cache_file import CacheFile, FileBusy, Kept
@@ -26,6 +27,8 @@ TRY_EVERY_S: Final = 0.5
 GIVEN_UP_S: Final = 600.0
 A_TURN: Final = 500
 """Entries that come into the store in one tick: about two milliseconds."""
+PURGES_MAX: Final = 1000
+"""Beyond these nothing of the file is taken at all."""
 _CLOSE_WAIT_S: Final = 1.0
 
 log = logging.getLogger(__name__)
@@ -58,8 +61,12 @@ class LateKeeper:
         """Set by the thread."""
         self._failed: str | None = None
         """Likewise: why it need not be tried again."""
-        self._come = 0
-        """Entries that were looked at."""
+        self._left, self._least = -1, 0
+        """Of the entries in the file: how many were not looked at yet, the latest of which are looked at first, and how
+        many of the oldest are not."""
+        self._purges: list[Purge] = []
+        """What was forgotten meanwhile."""
+        self._closed = False
         self._taken: list[KeptEntry] = []
         self._keeper: CacheKeeper | None = None
 
@@ -70,16 +77,23 @@ class LateKeeper:
         elif self._thread is not None:
             if not self._thread.is_alive():
                 self._go_on(now)
-        elif now >= self._next_at and self._failed is None:
-            self._thread = threading.Thread(target=self._try, args=(now,), name="cache-file-late", daemon=True)
+        elif now >= self._next_at and self._failed is None and not self._closed:
+            arguments = (now, self._unix_time() - now)  # of one moment: to open the file may take seconds
+            self._thread = threading.Thread(target=self._try, args=arguments, name="cache-file-late", daemon=True)
             self._thread.start()
 
     def learn(self, trials: Trials) -> None:
         """Keep what near answers teach, too, once there is a file."""
         self._trials = trials
 
+    def purged(self, purge: Purge) -> None:
+        """Nor is what the file holds of it to come."""
+        if self._keeper is None:
+            self._purges = [*self._purges, purge] if len(self._purges) < PURGES_MAX else [Purge()]
+
     def close(self) -> None:
         """Write what is left, if the file was had."""
+        self._closed = True
         if self._thread is not None:
             self._thread.join(_CLOSE_WAIT_S)
             while self._got is not None and self._keeper is None:
@@ -99,15 +113,15 @@ class LateKeeper:
             "trouble": self._trouble,
         }
 
-    def _try(self, now: float) -> None:
+    def _try(self, now: float, unix_offset_s: float) -> None:
         """In the thread."""
         try:
             file = CacheFile(self._path, 0.0)
-            self._got = file, file.read(now, self._unix_time() - now, self._store.limits.max_entries)
+            self._got = file, file.read(now, unix_offset_s, self._store.limits.max_entries)
         except FileBusy:
             pass
-        except OSError as error:
-            self._failed = str(error)
+        except Exception as error:  # whatever it is, it would be the same the next time
+            self._failed = str(error) or type(error).__name__
 
     def _go_on(self, now: float) -> None:
         """The thread has ended."""
@@ -125,24 +139,23 @@ class LateKeeper:
         """Some of the entries, the latest of those that there is room for; after the last of them the file is ours."""
         assert self._got is not None
         file, kept = self._got
-        if not self._come:
+        if self._left < 0:
             self._lane.epochs.merge(kept.epochs)
             self._store.denials.restore(kept.denied)
             room = max(self._store.limits.max_entries - len(self._store), 0)
-            self._come = max(len(kept.entries) - room, 0)
-        now, part = self._clock.time(), kept.entries[self._come : self._come + A_TURN]
-        for each in part:
-            entry, limits = each.entry, self._store.limits
-            fits = (
-                len(self._store) < limits.max_entries and self._store.size_bytes + entry.size_bytes <= limits.max_bytes
-            )
-            if not fits or self._store.entry(entry.key) is not None or not self._store.restore(entry, now):
+            self._left, self._least = len(kept.entries), max(len(kept.entries) - room, 0)
+        now, begin = self._clock.time(), max(self._left - A_TURN, self._least)
+        for each in reversed(kept.entries[begin : self._left]):
+            entry = each.entry
+            if not self._fits(entry) or any(purge.takes(entry) for purge in self._purges):
+                continue
+            if self._store.entry(entry.key) is not None or not self._store.restore(entry, now, oldest=True):
                 continue
             self._taken.append(each)
             if each.scope is not None and each.embedder is not None:
                 self._lane.unembedded.add(Waiting(entry.key, each.scope, each.embedder))
-        self._come += len(part)
-        if self._come < len(kept.entries):
+        self._left = begin
+        if self._left > self._least:
             return
         log.info("%s is ours now: %d cached answers of an earlier run", self._path, len(self._taken))
         self._keeper = CacheKeeper(
@@ -154,7 +167,7 @@ class LateKeeper:
             self._embedder_id,
             late=kept._replace(entries=self._taken),
         )
-        self._got, self._taken = None, []
+        self._got, self._taken, self._purges = None, [], []
         if self._trials is not None:
             self._keeper.learn(self._trials)
 

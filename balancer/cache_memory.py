@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -73,13 +73,19 @@ class Snapshot(NamedTuple):
         pools = [(tenant, model, at + offset_s, _cells(counts)) for (tenant, model), at, counts in self.pools]
         records = [(key.hex(), at + offset_s, limit, _cells(counts)) for key, at, limit, counts in self.records]
         served_at = [(key.hex(), at) for key, at in self.served_at]
-        return json.dumps({**self.head, "pools": pools, "records": records, "served_at": served_at})
+        parts = {"pools": _array(pools), "records": _array(records), "served_at": _array(served_at)}
+        return json.dumps(self.head)[:-1] + "".join(f', "{name}": {part}' for name, part in parts.items()) + "}"
 
 
-def version(bound: Bound) -> int:
+def _array(items: Iterable[object]) -> str:
+    """Piece by piece: while one long text is made no other thread runs."""
+    return f"[{','.join([json.dumps(each) for each in items])}]"
+
+
+def version(bound: Bound, controls: dict[str, int]) -> int:
     """Another number tells that there is something new."""
     checks = sum(bound.checked.values()) + sum(bound.checked_withheld.values())
-    return bound.served + bound.withheld + bound.reports + checks
+    return bound.served + bound.withheld + bound.reports + checks + sum(controls.values())
 
 
 def snapshot(bound: Bound, verdict: str, judge: str, controls: dict[str, int], unix_offset_s: float) -> Snapshot:
@@ -112,11 +118,14 @@ def recall(
     bound: Bound,
     text: str,
     verdict: str,
+    judge: str,
     now: float,
     unix_offset_s: float,
     created: Callable[[bytes], float | None],
 ) -> Recalled | None:
     """Teach ``bound`` what a snapshot tells, beside what it knows; ``None`` where that is none, or of another verdict.
+
+    What another judge than ``judge`` (empty: there is none now) has said is left out: its errors are others.
 
     ``created`` tells when the entry of this key was made, at monotonic time; ``None`` where there is none.
     """
@@ -132,6 +141,12 @@ def recall(
         return None
     if min(told.served, told.withheld, told.reports, *checked.values(), *checked_withheld.values()) < 0:
         return None
+    if judge and told.judge and judge != told.judge:
+        own = []
+        for each_counts in counts:
+            each_counts[[RIGHT, WRONG]] = 0.0
+        for row in (RIGHT, WRONG):
+            checked[row] = checked_withheld[row] = 0
     bound.served += told.served
     bound.withheld += told.withheld
     bound.reports += told.reports
@@ -142,6 +157,7 @@ def recall(
         age_s = max(now - (each.looked_at - unix_offset_s), 0.0) if math.isfinite(each.looked_at) else HALF_LIFE_S
         pool = bound.pool(each.tenant, each.model, now)
         pool.tally.counts += more_counts * 0.5 ** (age_s / HALF_LIFE_S)
+        np.minimum(pool.tally.counts, COUNTS_MAX, out=pool.tally.counts)
         if pool.tally.checks or pool.tally.reports:
             pool.informed, pool.offers = True, LOOK_AGAIN_OFFERS
     for pool in list(bound.pools.values())[-_LOOKED_AT_ONCE:]:
@@ -157,6 +173,9 @@ def recall(
     for key, at in served_at[-ENTRIES_MAX:]:
         if created(key) is not None:
             bound.served_at.setdefault(key, at)
+    for many in (bound.records, bound.served_at):
+        while len(many) > ENTRIES_MAX:
+            del many[next(iter(many))]
     return Recalled(told.judge, {name: count for name, count in told.controls.items() if count >= 0})
 
 

@@ -50,6 +50,7 @@ def cache_lane(
         rules=KeyRules(temperature_max=config.cache_temperature_max, per_user=config.cache_per_user),
         ttl_timely_s=config.cache_timely_ttl_s,
         epochs=Epochs(config.cache_version),
+        model=config.cache_model or "",
     )
     if config.cache_file is not None:
         known = (lambda: embedder.id) if embedder is not None else lambda: None

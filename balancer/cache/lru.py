@@ -119,6 +119,10 @@ class EntryLRU:
         self.size_bytes += part.size_bytes
         self._make_room(key)
 
+    def put_last(self, key: bytes) -> None:
+        """Make an entry the least recently used one."""
+        self._entries.move_to_end(key, last=False)
+
     def shrink(self, key: bytes) -> None:
         """Take an entry's near part, without a word to ``on_leave`` or to the order."""
         part = self.near.pop(key, None)

@@ -23,6 +23,7 @@ from balancer.cache.learned import LearnedVerdict
 from balancer.cache.limits import CacheLimits as CacheLimits
 from balancer.cache.limits import vector_bytes
 from balancer.cache.lru import EntryLRU, NearPart
+from balancer.cache.purge import Purge
 from balancer.cache.reading import Reading
 from balancer.cache.vectors import VectorIndex, unit_vector
 from balancer.cache.verdict import Verdict, judge
@@ -225,26 +226,9 @@ class CacheStore:
                 self._walk.note(entry.expires_at)
         return gone
 
-    def purge(
-        self,
-        *,
-        tenant: str | None = None,
-        model: str | None = None,
-        prefix: str | None = None,
-        entry: bytes | None = None,
-    ) -> int:
-        """Drop the entries of a tenant, of a model, whose question begins so, or this one; returns how many went.
-
-        What is named together must all hold; all entries go if nothing is named.
-        """
-        doomed = [
-            each.key
-            for each in self._entries.entries()
-            if tenant in (None, each.tenant)
-            and model in (None, each.model)
-            and entry in (None, each.key)
-            and (prefix is None or each.question.startswith(prefix))
-        ]
+    def purge(self, purge: Purge = Purge()) -> int:  # noqa: B008 - immutable
+        """Drop entries, all where nothing is named; returns how many went."""
+        doomed = [each.key for each in self._entries.entries() if purge.takes(each)]
         for key in doomed:
             self._entries.remove(key)
         self.counters.purged += len(doomed)
@@ -268,11 +252,14 @@ class CacheStore:
         self._entries.changes = changes = Changes()
         return changes
 
-    def restore(self, entry: Entry, now: float) -> bool:
-        """Take in an entry of an earlier run, as the most recently used one; false if it holds or fits no more."""
+    def restore(self, entry: Entry, now: float, *, oldest: bool = False) -> bool:
+        """Take in an entry of an earlier run, as the most recently used one (or the least, where there is room); false
+        if it holds or fits no more."""
         if entry.expired(now) or entry.size_bytes > self._entry_bytes_max:
             return False
         self._entries.add(entry)
+        if oldest:
+            self._entries.put_last(entry.key)
         self._walk.note(entry.expires_at)
         return True
 

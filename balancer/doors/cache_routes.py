@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from balancer.cache.keys import KEY_BYTES
+from balancer.cache.purge import Purge
 from balancer.doors.answer import Answer, error_answer
 from balancer.doors.asking import make_request
 from balancer.doors.changes import Later
@@ -99,7 +100,7 @@ class CacheRoutes:
         if "entry" in query and entry is None:
             return error_answer(400, "an entry is 32 hex digits", "invalid_entry")
         found = cache.purge(
-            tenant=query.get("tenant"), model=query.get("model"), prefix=query.get("prefix"), entry=entry
+            Purge(tenant=query.get("tenant"), model=query.get("model"), prefix=query.get("prefix"), entry=entry)
         )
         return _json({"purged": found})
 

@@ -18,6 +18,7 @@ from balancer.cache.entry import Entry, entry_for
 from balancer.cache.epochs import Epochs
 from balancer.cache.keys import CacheKeys, KeyRules, derive
 from balancer.cache.learned import LearnedVerdict
+from balancer.cache.purge import Purge
 from balancer.cache.question import question_of
 from balancer.cache.reading import Reading
 from balancer.cache.running import Match, Running, Side
@@ -45,6 +46,9 @@ class Keeper(Protocol):
     def learn(self, trials: Trials) -> None:
         """Keep what near answers teach, too, and tell what they taught before."""
 
+    def purged(self, purge: Purge) -> None:
+        """These are forgotten, and not to come back."""
+
     def close(self) -> None: ...
 
     def stats(self) -> dict[str, Any]: ...
@@ -64,8 +68,9 @@ class CacheLane:
         rules: KeyRules,
         ttl_timely_s: float = math.inf,
         epochs: Epochs | None = None,
+        model: str = "",
     ) -> None:
-        """``ttl_timely_s``: of answers to questions about the present."""
+        """``ttl_timely_s``: of answers to questions about the present. ``model``: the embedder's, as configured."""
         self._store = store
         self._embedder = embedder
         self._clock = clock
@@ -74,6 +79,7 @@ class CacheLane:
         self._rules = rules
         self._ttl_timely_s = ttl_timely_s
         self.epochs = epochs or Epochs()
+        self.model = model
         self.running: Running[Any] = Running()
         """Questions that are being answered."""
         self.unembedded = Unembedded(store)
@@ -246,16 +252,11 @@ class CacheLane:
         known = verdict is not None and embedder is not None and embedder.id == verdict.embedder_id
         return verdict if known else None
 
-    def purge(
-        self,
-        *,
-        tenant: str | None = None,
-        model: str | None = None,
-        prefix: str | None = None,
-        entry: bytes | None = None,
-    ) -> int:
+    def purge(self, purge: Purge = Purge()) -> int:  # noqa: B008 - immutable
         """Forget entries; returns how many."""
-        return self._store.purge(tenant=tenant, model=model, prefix=prefix, entry=entry)
+        if self.keeper is not None:
+            self.keeper.purged(purge)
+        return self._store.purge(purge)
 
     def forget_all(self, model: str | None = None) -> None:
         """No entry of this model (or of any) answers from now on; at once, however many there are."""
@@ -264,6 +265,8 @@ class CacheLane:
     def wrong(self, entry: bytes, tenant: str | None = None) -> bool:
         """Somebody (``None``: an operator) says that this entry answered wrongly; false if they have no such entry."""
         gone = self._store.wrong(entry, tenant)
+        if gone is not None and self.keeper is not None:
+            self.keeper.purged(Purge(entry=entry))
         if gone is not None and self.on_wrong is not None:
             self.on_wrong(gone, self._clock.time())
         return gone is not None

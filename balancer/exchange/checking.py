@@ -27,7 +27,7 @@ from balancer.cache.store import Hit
 from balancer.exchange.aside import Aside, has_idle_slot
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.journal import Answer
-from balancer.exchange.judging import Judge, Pair
+from balancer.exchange.judging import UNDECIDED, Judge, Pair
 from balancer.request import Request
 
 WAITING_MAX: Final = 32
@@ -220,6 +220,9 @@ class Checks:
     def _judged(self, check: Check, found: int | None) -> None:
         self._over(check)
         if found is None:
+            self.counts["failed"] += 1
+            return
+        if found == UNDECIDED:
             self.counts["undecided"] += 1
             self._undecided += 1
             if self._undecided == UNDECIDED_MAX:

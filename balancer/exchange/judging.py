@@ -19,6 +19,8 @@ from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.journal import Answer
 from balancer.request import Request
 
+UNDECIDED: Final = -1
+"""What a judge has found who was asked and said nothing of use."""
 JUDGING_S: Final = 30.0
 
 
@@ -34,7 +36,8 @@ class Pair(NamedTuple):
 
 
 class Judge(Protocol):
-    """``judge`` tells EQUAL, RIGHT or WRONG of `balancer.cache.observations`, or ``None``: it can't say."""
+    """``judge`` tells EQUAL, RIGHT or WRONG of `balancer.cache.observations`, UNDECIDED, or ``None``: it could not be
+    asked."""
 
     name: str
     free: bool
@@ -115,5 +118,7 @@ class ModelJudge:
 
 
 def _found(answer: Answer | None) -> int | None:
-    said = said_yes(answer.text) if answer is not None else None
-    return None if said is None else RIGHT if said else WRONG
+    if answer is None:
+        return None
+    said = said_yes(answer.text)
+    return UNDECIDED if said is None else RIGHT if said else WRONG

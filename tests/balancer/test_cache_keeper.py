@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from balancer.cache.keys import KeyRules
 from balancer.cache.limits import CacheLimits
+from balancer.cache.purge import Purge
 from balancer.cache.store import CacheStore
 from balancer.cache_file import CacheFile
 from balancer.cache_keeper import RETRY_S, SAVE_EVERY_S, CacheKeeper
@@ -108,7 +109,7 @@ def test_what_left_leaves_the_file_too(path: Path) -> None:
     first = Run(path, entries_max=2)
     first.put("one", "two", "three")
     first.tick()
-    first.lane.purge(prefix="two")
+    first.lane.purge(Purge(prefix="two"))
     first.lane.close()
     again = Run(path)
     assert [again.holds(each) for each in ("one", "two", "three")] == [False, False, True]
@@ -212,7 +213,7 @@ def test_an_entry_that_came_left_and_came_again_is_kept(path: Path) -> None:
     run.lane.purge()
     run.put("one")
     run.put("two")
-    run.lane.purge(prefix="two")
+    run.lane.purge(Purge(prefix="two"))
     run.lane.close()
     again = Run(path)
     assert again.holds("one") and not again.holds("two")
@@ -234,7 +235,7 @@ def test_whatever_happens_the_file_holds_what_the_store_does(path: Path, done: l
             case "put":
                 run.put(prompt)
             case "purge":
-                run.lane.purge(prefix=prompt)
+                run.lane.purge(Purge(prefix=prompt))
             case "wrong":
                 run.lane.wrong(run.lane.keys(run.request(prompt), "m").exact or b"")
             case "tick":

@@ -12,6 +12,7 @@ from balancer.cache.bound import Bound
 from balancer.cache.entry import entry_for
 from balancer.cache.judge_error import BY_WORDS
 from balancer.cache.observations import WRONG
+from balancer.cache.purge import Purge
 from balancer.cache_file import CacheFile
 from balancer.cache_late import GIVEN_UP_S, TRY_EVERY_S, LateKeeper
 from balancer.exchange.trials import Trials
@@ -84,6 +85,31 @@ def test_what_was_forgotten_while_waiting_stays_forgotten(path: Path) -> None:
     late.lane.forget_all()
     late.until(late.told)
     assert not late.holds("one")
+    late.lane.close()
+
+
+def test_what_was_purged_or_called_wrong_while_waiting_does_not_come_back(path: Path) -> None:
+    first = Run(path)
+    first.put("one", "two", "three")
+    first.lane.close()
+    late = Late(path)
+    late.put("three")
+    assert late.lane.wrong(late.lane.keys(late.request("three"), "m").exact or b"")
+    late.lane.purge(Purge(prefix="tw"))
+    late.until(late.told)
+    assert [late.holds(each) for each in ("one", "two", "three")] == [True, False, False]
+    late.lane.close()
+
+
+def test_what_was_in_the_file_leaves_before_what_came_meanwhile(path: Path) -> None:
+    first = Run(path)
+    first.put("one", "two")
+    first.lane.close()
+    late = Late(path, entries_max=3)
+    late.put("three")
+    late.until(late.told)
+    late.put("four")
+    assert [late.holds(each) for each in ("one", "two", "three", "four")] == [False, True, True, True]
     late.lane.close()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.cache.bound import HALF_LIFE_S, Bound
-from balancer.cache.observations import RIGHT, WRONG
+from balancer.cache.observations import COUNTS_MAX, RIGHT, WRONG
 from balancer.cache_memory import Recalled, recall, snapshot, version
 from tests.balancer.cache.test_bound import bound, entry, learn, serves
 
@@ -27,11 +27,12 @@ def told(
     told: str,
     *,
     verdict: str = "v",
+    judge: str = "words",
     now: float = 0.0,
     unix_offset_s: float = 1000.0,
     created: Callable[[bytes], float | None] = lambda _: 0.0,
 ) -> Recalled | None:
-    return recall(to, told, verdict, now, unix_offset_s, created)
+    return recall(to, told, verdict, judge, now, unix_offset_s, created)
 
 
 def taught() -> Bound:
@@ -50,7 +51,7 @@ def test_what_was_learned_holds_after_a_restart() -> None:
     before, after = taught().stats(), again.stats()
     for each in (before, after):
         each["pools"] = sorted(each["pools"], key=lambda pool: str(pool["tenant"]))
-    assert after == before and version(again) == version(taught())
+    assert after == before and version(again, {}) == version(taught(), {})
     assert not serves(again, 7) and serves(again, 8)
     assert not serves(again, 100, tenant="other") and serves(again, 100, tenant="third")
     assert again.reported(entry(3), 0.0), "it is known at which claim it was served"
@@ -84,7 +85,7 @@ def test_it_is_added_to_what_is_known_already() -> None:
 def test_of_another_verdict_it_teaches_nothing() -> None:
     again = bound()
     assert told(again, text(taught()), verdict="w") is None
-    assert version(again) == 0 and not again.pools
+    assert version(again, {}) == 0 and not again.pools
 
 
 def test_limits_are_worked_out_anew_where_another_share_is_allowed() -> None:
@@ -121,9 +122,26 @@ def changed(**changes: Any) -> str:
 )
 def test_what_is_damaged_teaches_nothing(damaged: str) -> None:
     again = bound()
-    assert told(again, damaged) is None and version(again) == 0 and not again.pools and not again.records
+    assert told(again, damaged) is None and version(again, {}) == 0 and not again.pools and not again.records
 
 
 @given(st.integers(0, 3000), st.characters())
 def test_whatever_is_damaged_never_raises(at: int, put: str) -> None:
     told(bound(), GOOD[: at % len(GOOD)] + put + GOOD[at % len(GOOD) + 1 :])
+
+
+def test_what_another_judge_said_is_left_out_and_what_was_counted_stays() -> None:
+    again = bound()
+    assert told(again, text(taught()), judge="a model") is not None
+    assert again.served == taught().served and not again.records
+    assert again.checked[RIGHT] == again.checked[WRONG] == 0
+    assert serves(again, 100, tenant="other"), "nobody of now has said anything against it"
+
+
+def test_two_memories_together_stay_within_what_a_third_start_can_read() -> None:
+    again = bound()
+    for _ in range(3):
+        for pool in again.pools.values():
+            pool.tally.counts[:] = COUNTS_MAX
+        assert told(again, text(taught())) is not None
+    assert told(bound(), text(again)) is not None

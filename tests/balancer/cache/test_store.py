@@ -12,6 +12,7 @@ import pytest
 from balancer.cache.entry import Entry, entry_for
 from balancer.cache.keys import CacheKeys, derive
 from balancer.cache.limits import CacheLimits, vector_bytes
+from balancer.cache.purge import Purge
 from balancer.cache.store import CacheStore
 
 NOW = 1000.0
@@ -234,7 +235,7 @@ def test_purge_takes_what_is_named_and_its_vectors(which: dict[str, str], left: 
     for tenant, model, text in (("a", "m", "1"), ("a", "n", "1"), ("b", "m", "1"), ("c", "m", "1")):
         keys = ask(text, tenant=tenant, model=model)
         store.put(keys, answer(keys), EAST, NOW)
-    assert store.purge(**which) == 4 - left
+    assert store.purge(Purge(**which)) == 4 - left
     assert len(store) == store.stats()["vectors"] == store.stats()["scopes"] == left
     assert store.counters.purged == 4 - left
     assert (store.size_bytes == 0) == (left == 0)

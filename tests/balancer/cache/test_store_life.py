@@ -6,6 +6,7 @@ import pytest
 
 from balancer.cache.changes import Came
 from balancer.cache.limits import CacheLimits
+from balancer.cache.purge import Purge
 from balancer.cache.store import CacheStore
 from tests.balancer.cache.test_store import ALMOST_EAST, EAST, NOW, answer, ask
 
@@ -17,7 +18,7 @@ def test_purge_by_how_questions_begin(prefix: str, left: set[str] | None) -> Non
     store, texts = CacheStore(), ["How tall?", "How far?", "Who is it?"]
     for text in texts:
         store.put(ask(text), answer(ask(text)), None, NOW)
-    gone = store.purge(prefix=prefix)
+    gone = store.purge(Purge(prefix=prefix))
     kept = {entry.question for entry, _ in store.entries()}
     assert kept == (set(texts) if left is None else left)
     assert gone == len(texts) - len(kept) == store.counters.purged
@@ -27,9 +28,9 @@ def test_purge_of_one_entry() -> None:
     store, keys = CacheStore(), ask()
     store.put(keys, answer(keys), EAST, NOW)
     store.put(ask("another?"), answer(ask("another?")), EAST, NOW)
-    assert store.purge(entry=keys.exact) == 1
+    assert store.purge(Purge(entry=keys.exact)) == 1
     assert store.lookup_exact(keys, NOW) is None and len(store) == 1
-    assert store.purge(entry=keys.exact) == 0
+    assert store.purge(Purge(entry=keys.exact)) == 0
 
 
 def test_a_wrong_answer_leaves_and_never_answers_that_request_again() -> None:

@@ -14,6 +14,7 @@ from balancer.cache.entry import ENTRY_OVERHEAD_BYTES, entry_for
 from balancer.cache.keys import CacheKeys, derive
 from balancer.cache.learned import LearnedVerdict
 from balancer.cache.limits import CacheLimits, vector_bytes
+from balancer.cache.purge import Purge
 from balancer.cache.store import CacheStore
 from balancer.cache.vectors import Vector
 from tests.balancer.cache.verdicts import file, read
@@ -124,7 +125,7 @@ class Churn(RuleBasedStateMachine):
     @rule(tenant=st.sampled_from([None, "ann"]), model=st.sampled_from([None, "m"]))
     def purge(self, tenant: str | None, model: str | None) -> None:
         before = len(self.store)
-        assert self.store.purge(tenant=tenant, model=model) == before - len(self.store)
+        assert self.store.purge(Purge(tenant=tenant, model=model)) == before - len(self.store)
 
     @invariant()
     def the_index_is_in_step(self) -> None:

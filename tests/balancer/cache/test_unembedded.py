@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from balancer.cache.keys import CacheKeys
+from balancer.cache.purge import Purge
 from balancer.cache.store import CacheStore
 from balancer.cache.unembedded import A_TURN, Unembedded, Waiting
 from tests.balancer.cache.test_store import NOW, answer, ask
@@ -63,7 +64,7 @@ def test_what_finds_no_room_is_tried_again() -> None:
 
 def test_what_is_another_embedders_or_has_left_waits_no_more() -> None:
     store, unembedded = stored("one?", "two?")
-    store.purge(prefix="one?")
+    store.purge(Purge(prefix="one?"))
     embedder = Embedder()
     unembedded.advance("e", embedder.take)
     assert (embedder.texts, len(unembedded)) == (["two?"], 0)

@@ -7,6 +7,7 @@ import pytest
 
 from balancer.cache.keys import KeyRules
 from balancer.cache.learned import LearnedVerdict
+from balancer.cache.purge import Purge
 from balancer.cache.reading import Reading
 from balancer.cache.store import CacheLimits, CacheStore, Hit
 from balancer.cache.verdict import Verdict
@@ -206,7 +207,7 @@ def test_purging_forgets_and_says_how_many() -> None:
     lane = Lane(None)
     lane.put("one")
     lane.put("two", tenant="other")
-    assert lane.lane.purge(tenant="other") == 1
+    assert lane.lane.purge(Purge(tenant="other")) == 1
     assert lane.exact("one")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from balancer.cache.answers import COMPARED_CHARS_MAX
 from balancer.cache.observations import EQUAL, RIGHT, WRONG
-from balancer.exchange.judging import ModelJudge, Pair, WordsJudge
+from balancer.exchange.judging import UNDECIDED, ModelJudge, Pair, WordsJudge
 from tests.fakes import Hall
 
 
@@ -31,7 +31,7 @@ class Judging:
         self.aside = self.judge.judge("1", pair(known, fresh), self.heard.append)
 
 
-@pytest.mark.parametrize(("reply", "found"), [("Yes.", RIGHT), ("no", WRONG), ("perhaps", None)])
+@pytest.mark.parametrize(("reply", "found"), [("Yes.", RIGHT), ("no", WRONG), ("perhaps", UNDECIDED)])
 def test_a_model_is_asked_at_temperature_zero(reply: str, found: int | None) -> None:
     judging = Judging()
     judging.ask()
