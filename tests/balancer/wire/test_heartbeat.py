@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.wire import heartbeat
-from balancer.wire.heartbeat import Beat, Head, open_ack, open_beat, peek, seal_ack, seal_beat
+from balancer.wire.heartbeat import MAC_BYTES, Beat, Head, open_ack, open_beat, peek, seal_ack, seal_beat
 from balancer.wire.limits import DATAGRAM_MAX_BYTES
 
 KEY = b"k" * 32
@@ -138,3 +138,10 @@ def test_a_faulty_agents_rate_does_no_harm(said: float) -> None:
     opened = open_beat(KEY, resealed(bytes(content)))
     assert opened is not None
     assert 0.0 <= opened.tokens_per_s <= 1e9
+
+
+@given(st.binary(max_size=200), st.integers(0, 2**64 - 1))
+def test_the_mac_is_the_standard_librarys(key: bytes, sequence: int) -> None:
+    ack = seal_ack(key, 7, sequence)
+    assert ack[-MAC_BYTES:] == hmac.digest(key, ack[:-MAC_BYTES], "sha256")[:MAC_BYTES]
+    assert open_ack(key, ack) == sequence
