@@ -1,8 +1,8 @@
 """The embedded questions of one scope, and which of them lie nearest to another.
 
 A search reads the clusters nearest to it (:mod:`balancer.cache.clusters`) until what it found is near enough. A scope
-of 2,000 is read whole; of 100,000 real questions the nearest is found in 994 of 1,000 cases where it lies at a cosine of
-0.6 or more, as it must to be served, and in 98 of 100 of all. One scope's lookups neither cost nor show another's.
+of 2,000 is read whole; of 100,000 real questions the nearest is found in 994 of 1,000 cases where it lies at a cosine
+of 0.6 or more, as it must to be served, and in 98 of 100 of all. One scope's lookups neither cost nor show another's.
 """
 
 from __future__ import annotations
