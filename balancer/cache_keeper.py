@@ -18,6 +18,7 @@ from balancer.cache.store import CacheStore
 from balancer.cache.unembedded import Waiting
 from balancer.cache_file import Batch, CacheFile, Kept
 from balancer.cache_memory import Snapshot, recall, snapshot, version
+from balancer.cache_rows import KeptEntry
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.ports import Clock
 from balancer.exchange.trials import Trials
@@ -77,9 +78,8 @@ class CacheKeeper:
         self._lane.epochs.restore(kept.epochs)
         self._store.denials.restore(kept.denied)
         restored = [each for each in kept.entries if self._store.restore(each.entry, now)]
-        for entry, scope, embedder in restored:
-            if scope is not None and embedder is not None:
-                self._lane.unembedded.add(Waiting(entry.key, scope, embedder))
+        for each in restored:
+            await_vector(self._lane, each)
         self._dead = kept.lost + [each.entry.key for each in kept.entries if self._store.entry(each.entry.key) is None]
         log.info("%d cached answers of an earlier run, from %s", len(self._store), self._file.path)
         return len(self._store)
@@ -90,13 +90,13 @@ class CacheKeeper:
         told, self._told = self._told, None
         if told is not None:
             now = self._clock.time()
-            judge = trials.checks.learned()[0] if trials.checks is not None else ""
+            judge, _ = _judged(trials)
             found = recall(trials.bound, told, self._verdict(), judge, now, self._unix_time() - now, self._created)
             if found is not None and trials.checks is not None:
                 trials.checks.recall(found.judge, found.controls)
             what = "taken up again" if found is not None else "of another verdict or damaged, and not taken up"
             log.info("what near answers taught an earlier run is %s", what)
-        self._learned_version = -1 if self._whole else self._version(trials)
+        self._learned_version = -1 if self._whole else version(trials.bound, _judged(trials)[1])
 
     def purged(self, purge: Purge) -> None:
         """The store tells what leaves it."""
@@ -136,17 +136,15 @@ class CacheKeeper:
         name, threshold = (verdict.id, verdict.threshold) if verdict is not None else (SIMPLE, threshold)
         return f"{name} {threshold:g} {self._lane.model}"
 
-    @staticmethod
-    def _version(trials: Trials) -> int:
-        return version(trials.bound, trials.checks.learned()[1] if trials.checks is not None else {})
-
     def _learned(self, now: float) -> Snapshot | None:
         """What was learned, if that is more than before."""
         trials = self._trials
-        if trials is None or (found := self._version(trials)) == self._learned_version:
+        if trials is None:
+            return None
+        judge, controls = _judged(trials)
+        if (found := version(trials.bound, controls)) == self._learned_version:
             return None
         self._learned_version, self._learned_at = found, now + LEARNED_EVERY_S
-        judge, controls = trials.checks.learned() if trials.checks is not None else ("", {})
         return snapshot(trials.bound, self._verdict(), judge, controls, self._unix_time() - now)
 
     def _save(self, learned: Snapshot | None) -> None:
@@ -165,6 +163,17 @@ class CacheKeeper:
     def _all(self) -> list[Came]:
         waiting = self._lane.unembedded.scopes()
         return [Came(entry, scope or waiting.get(entry.key)) for entry, scope in self._store.entries()]
+
+
+def await_vector(lane: CacheLane, kept: KeptEntry) -> None:
+    """Its question is embedded anew, if it may answer near ones."""
+    if kept.scope is not None and kept.embedder is not None:
+        lane.unembedded.add(Waiting(kept.entry.key, kept.scope, kept.embedder))
+
+
+def _judged(trials: Trials) -> tuple[str, dict[str, int]]:
+    """Who judges, and what the controls have told of them; of nobody nothing."""
+    return trials.checks.learned() if trials.checks is not None else ("", {})
 
 
 def _last(changes: list[Change]) -> tuple[list[Came], list[bytes]]:

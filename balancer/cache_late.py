@@ -15,9 +15,8 @@ from typing import Any, Final
 from balancer.cache.entry import Entry
 from balancer.cache.purge import Purge
 from balancer.cache.store import CacheStore
-from balancer.cache.unembedded import Waiting
 from balancer.cache_file import CacheFile, FileBusy, Kept
-from balancer.cache_keeper import CacheKeeper
+from balancer.cache_keeper import CacheKeeper, await_vector
 from balancer.cache_rows import KeptEntry
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.ports import Clock
@@ -152,8 +151,7 @@ class LateKeeper:
             if self._store.entry(entry.key) is not None or not self._store.restore(entry, now, oldest=True):
                 continue
             self._taken.append(each)
-            if each.scope is not None and each.embedder is not None:
-                self._lane.unembedded.add(Waiting(entry.key, each.scope, each.embedder))
+            await_vector(self._lane, each)
         self._left = begin
         if self._left > self._least:
             return
