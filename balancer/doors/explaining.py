@@ -17,8 +17,7 @@ from balancer.pool.backend import CLASSIC_MODEL
 from balancer.request import Request, Wishes
 from balancer.routing.blocks import prompt_blocks
 from balancer.routing.explain import explain
-from balancer.routing.need import session_of
-from balancer.routing.policy import RouteNeed
+from balancer.routing.need import RouteNeed, session_of
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.jsontext import decode_object
 

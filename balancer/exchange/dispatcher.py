@@ -32,7 +32,7 @@ from balancer.pool.ledger import Lease
 from balancer.pool.registry import Registry
 from balancer.pool.transition import Transition
 from balancer.request import Request
-from balancer.routing.policy import RouteNeed
+from balancer.routing.need import BYTES_A_TOKEN, RouteNeed
 from balancer.routing.select import NoBackend, NoSlot, Router
 
 log = logging.getLogger("balancer.exchange")
@@ -42,8 +42,6 @@ RETRY_AFTER_MAX_S = 120.0
 COUNTERS_MAX = 256
 """Some codes come from engines: beyond so many the rest counts as ``failed.other``."""
 _LOGGED_MAX_CHARS = 300
-BYTES_A_TOKEN = 4
-"""Of English text; only ratios between backends matter where it is used."""
 
 
 class Dispatcher:

@@ -13,8 +13,7 @@ from balancer.pool.ledger import Lease
 from balancer.request import Request
 from balancer.routing.blocks import BLOCK_CHARS, prompt_blocks
 from balancer.routing.eligible import possible
-from balancer.routing.need import session_of
-from balancer.routing.policy import RouteNeed
+from balancer.routing.need import BYTES_A_TOKEN, RouteNeed, session_of
 from balancer.routing.select import NoBackend, NoBackendReason, NoSlot
 from balancer.wire import classic
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 _FOR_GOOD = (NoBackendReason.WRONG_ENDPOINT, NoBackendReason.PROMPT_TOO_LONG)
 """No freed slot changes these."""
-_BYTES_A_TOKEN = 4
 _TOKENS_EXPECTED = 256
 """Of an answer whose length the request does not bound."""
 
@@ -184,4 +182,4 @@ def tokens_of(request: Request) -> int:
     """An estimate of what the request costs, in tokens of prompt and answer."""
     given = request.body.get("max_tokens") or request.body.get("max_completion_tokens")
     expected = given if isinstance(given, int) and given > 0 else _TOKENS_EXPECTED
-    return request.prompt_bytes // _BYTES_A_TOKEN + min(expected, _TOKENS_EXPECTED)
+    return request.prompt_bytes // BYTES_A_TOKEN + min(expected, _TOKENS_EXPECTED)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from balancer.pool.ledger import SHUT, Ledger
 from balancer.pool.view import Tier
-from balancer.routing.policy import FEW, Candidates, RouteNeed
+from balancer.routing.need import RouteNeed
+from balancer.routing.policy import FEW, Candidates
 
 
 def eligible(tier: Tier, ledger: Ledger, need: RouteNeed, now: float, gated: bool = False) -> Candidates:

@@ -15,8 +15,9 @@ from balancer.pool.backend import CLASSIC_MODEL, State
 from balancer.pool.ledger import SHUT, Ledger
 from balancer.pool.view import CONVERTIBLE, Group, PoolBackend, PoolView, Tier
 from balancer.routing.eligible import eligible
+from balancer.routing.need import RouteNeed
 from balancer.routing.panic import is_panic, only_ejected
-from balancer.routing.policy import Parts, RouteNeed, parts_of
+from balancer.routing.policy import Parts, parts_of
 from balancer.routing.select import Router
 
 HEADER_MAX_BYTES: Final = 4096

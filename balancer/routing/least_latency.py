@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
 from balancer.routing.draw import draw_two
-from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
+from balancer.routing.need import RouteNeed
+from balancer.routing.policy import Candidates, Parts, Rng
 
 DECAY_S = 10.0
 FAILED_S = 10.0

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
 from balancer.routing.alike import alike_to, next_of_least
-from balancer.routing.policy import BYTES_A_TOKEN, Candidates, Parts, Rng, RouteNeed
+from balancer.routing.need import BYTES_A_TOKEN, RouteNeed
+from balancer.routing.policy import Candidates, Parts, Rng
 from balancer.routing.work import ByWork, Work
 
 

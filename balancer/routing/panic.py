@@ -21,7 +21,8 @@ import numpy as np
 from balancer.pool.ledger import IN_SERVICE, Ledger
 from balancer.pool.view import Group, Tier
 from balancer.routing.eligible import possible
-from balancer.routing.policy import FEW, RouteNeed
+from balancer.routing.need import RouteNeed
+from balancer.routing.policy import FEW
 
 
 def is_panic(group: Group, ledger: Ledger) -> bool:

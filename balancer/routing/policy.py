@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
-from balancer.routing.need import BYTES_A_TOKEN as BYTES_A_TOKEN
-from balancer.routing.need import RouteNeed as RouteNeed
+from balancer.routing.need import RouteNeed
 
 FEW = 24
 """Up to here a loop in plain Python is faster than numpy's fixed cost per call."""

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from balancer.routing.blocks import BLOCK_CHARS
-from balancer.routing.policy import BYTES_A_TOKEN
+from balancer.routing.need import BYTES_A_TOKEN
 
 TOKENS_A_BLOCK = BLOCK_CHARS // BYTES_A_TOKEN
 ENTRIES_MAX = 1_000_000

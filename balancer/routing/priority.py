@@ -14,7 +14,8 @@ from balancer.pool.backend import BackendSpec
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
 from balancer.routing.least_connections import LeastConnections
-from balancer.routing.policy import FEW, Candidates, Parts, Rng, RouteNeed
+from balancer.routing.need import RouteNeed
+from balancer.routing.policy import FEW, Candidates, Parts, Rng
 
 LABEL = "priority"
 LARGEST = 1_000_000

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
 from balancer.routing.draw import draw, ends_of
-from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
+from balancer.routing.need import RouteNeed
+from balancer.routing.policy import Candidates, Parts, Rng
 
 
 class RandomChoice:

@@ -13,7 +13,8 @@ import numpy as np
 
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
-from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
+from balancer.routing.need import RouteNeed
+from balancer.routing.policy import Candidates, Parts, Rng
 
 
 class RoundRobin:

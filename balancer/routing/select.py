@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import Group, PoolView
 from balancer.routing.eligible import anyone_may, eligible, possible
+from balancer.routing.need import RouteNeed
 from balancer.routing.panic import is_panic, only_ejected
-from balancer.routing.policy import AttentivePolicy, Policy, Rng, RouteNeed
+from balancer.routing.policy import AttentivePolicy, Policy, Rng
 from balancer.routing.prefer import Preference
 
 

@@ -23,7 +23,8 @@ import numpy.typing as npt
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
 from balancer.routing.least_connections import LeastConnections
-from balancer.routing.policy import Candidates, Parts, Rng, RouteNeed
+from balancer.routing.need import RouteNeed
+from balancer.routing.policy import Candidates, Parts, Rng
 
 BOUND = 1.25
 

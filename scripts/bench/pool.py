@@ -13,8 +13,8 @@ from balancer.pool.backend import BackendSpec, ModelInfo
 from balancer.pool.detector import NATIVE
 from balancer.pool.registry import Registry
 from balancer.pool.transition import Refused
+from balancer.routing.need import RouteNeed
 from balancer.routing.policies import POLICIES, make_policy
-from balancer.routing.policy import RouteNeed
 from balancer.routing.select import Router
 from balancer.wire import control
 from balancer.wire.heartbeat import Beat, seal_beat

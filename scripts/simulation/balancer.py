@@ -10,7 +10,8 @@ from balancer.pool.ledger import Lease
 from balancer.pool.load import Load
 from balancer.pool.registry import Registry
 from balancer.pool.transition import Registered, Transition
-from balancer.routing.policy import BYTES_A_TOKEN, Policy, Rng, RouteNeed
+from balancer.routing.need import BYTES_A_TOKEN, RouteNeed
+from balancer.routing.policy import Policy, Rng
 from balancer.routing.select import Router
 from scripts.simulation.clock import Clock
 from scripts.simulation.engine import Engine

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
-from balancer.routing.policy import BYTES_A_TOKEN, Candidates, Rng, RouteNeed
+from balancer.routing.need import BYTES_A_TOKEN, RouteNeed
+from balancer.routing.policy import Candidates, Rng
 from scripts.simulation.request import ROUTED_BLOCK_TOKENS
 
 CACHE_THRESHOLD = 0.3

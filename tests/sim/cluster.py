@@ -11,9 +11,9 @@ from balancer.pool.detector import NATIVE
 from balancer.pool.transition import Reason, Transition
 from balancer.request import Request
 from balancer.routing.eligible import eligible
+from balancer.routing.need import RouteNeed
 from balancer.routing.panic import is_panic
 from balancer.routing.policies import POLICIES
-from balancer.routing.policy import RouteNeed
 from tests.sim.balancer import TICK_S, SimBalancer
 from tests.sim.client import Client
 from tests.sim.engine import SimBackend

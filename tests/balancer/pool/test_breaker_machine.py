@@ -13,9 +13,9 @@ from balancer.pool.backend import State
 from balancer.pool.breaker import BreakerEvent
 from balancer.pool.ledger import IN_SERVICE, ON_TRIAL, SHUT, Lease
 from balancer.pool.transition import Registered
+from balancer.routing.need import RouteNeed
 from balancer.routing.panic import is_panic
 from balancer.routing.policies import POLICIES
-from balancer.routing.policy import RouteNeed
 from balancer.routing.select import NoSlot
 from tests.balancer.pool.specs import READY, a_spec
 from tests.balancer.routing.pools import CHAT, Pool

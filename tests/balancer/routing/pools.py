@@ -8,8 +8,9 @@ from typing import Any
 from balancer.pool.ledger import Lease
 from balancer.pool.load import Load
 from balancer.pool.registry import Registry
+from balancer.routing.need import RouteNeed
 from balancer.routing.policies import POLICIES
-from balancer.routing.policy import Parts, RouteNeed, parts_of
+from balancer.routing.policy import Parts, parts_of
 from balancer.routing.select import NoBackend, NoSlot, Router
 from tests.balancer.pool.specs import a_spec, join_alive
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from balancer.routing.adaptive import BARREN, SAMPLED
-from balancer.routing.policy import RouteNeed
+from balancer.routing.need import RouteNeed
 from tests.balancer.routing.pools import Pool
 
 

@@ -5,7 +5,8 @@ import pytest
 from balancer.pool.ledger import ON_TRIAL, SHUT
 from balancer.pool.view import Tier
 from balancer.routing.eligible import anyone_may, eligible, possible
-from balancer.routing.policy import FEW, RouteNeed
+from balancer.routing.need import RouteNeed
+from balancer.routing.policy import FEW
 from tests.balancer.routing.pools import CHAT, Pool
 
 MANY = 2 * FEW

@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from balancer.pool.load import Load
-from balancer.routing.policy import BYTES_A_TOKEN, FEW, RouteNeed
+from balancer.routing.need import BYTES_A_TOKEN, RouteNeed
+from balancer.routing.policy import FEW
 from tests.balancer.routing.pools import Pool
 
 

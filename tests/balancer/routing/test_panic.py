@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from balancer.pool.ledger import ON_TRIAL, SHUT
+from balancer.routing.need import RouteNeed
 from balancer.routing.panic import is_panic, only_ejected
-from balancer.routing.policy import FEW, RouteNeed
+from balancer.routing.policy import FEW
 from tests.balancer.routing.pools import CHAT, Pool
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from balancer.pool.ledger import Lease
 from balancer.routing.alike import ALIKE, ALIKE_S
-from balancer.routing.policy import FEW, Candidates, RouteNeed
+from balancer.routing.need import RouteNeed
+from balancer.routing.policy import FEW, Candidates
 from balancer.routing.select import NoSlot
 from tests.balancer.pool.specs import READY
 from tests.balancer.routing.pools import BY_CHANCE, BY_COST, EVERY, Pool

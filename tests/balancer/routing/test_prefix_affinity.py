@@ -7,7 +7,8 @@ import pytest
 from balancer.pool.ledger import Lease
 from balancer.pool.load import Load
 from balancer.routing.alike import ALIKE, ALIKE_S
-from balancer.routing.policy import BYTES_A_TOKEN, FEW, RouteNeed
+from balancer.routing.need import BYTES_A_TOKEN, RouteNeed
+from balancer.routing.policy import FEW
 from balancer.routing.prefix_index import TOKENS_A_BLOCK
 from tests.balancer.routing.pools import Pool
 

@@ -6,7 +6,8 @@ import pytest
 
 from balancer.pool.ledger import ON_TRIAL, SHUT, Lease, Ledger
 from balancer.pool.load import Load
-from balancer.routing.policy import Candidates, RouteNeed
+from balancer.routing.need import RouteNeed
+from balancer.routing.policy import Candidates
 from balancer.routing.select import NoBackend, NoBackendReason, NoSlot, Router
 from tests.balancer.pool.specs import a_spec, join
 from tests.balancer.routing.pools import CHAT, Pool

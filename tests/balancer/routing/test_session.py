@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from balancer.routing.policy import FEW, RouteNeed
+from balancer.routing.need import RouteNeed
+from balancer.routing.policy import FEW
 from balancer.routing.session import BOUND, number_of
 from tests.balancer.routing.pools import Pool
 
