@@ -4,7 +4,8 @@
 
 All stand in front of the same two mock engines. The balancer runs on one CPU, engines and clients on another; what a
 request costs is the CPU time of the balancer's processes by the kernel's accounting, which a busy machine disturbs
-less than requests a second. Compare only figures of one run.
+less than requests a second. They are asked in turn, several rounds; the figures are medians. Compare only those of one
+run.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from balancer.admin_client import ask
 from balancer.doors.descriptors import raise_limit
 from scripts.bench import pool, report, streams
 from scripts.bench.load import Shape, drive
-from scripts.bench.measure import FULL, QUICK, Amount, Figures, Measured
+from scripts.bench.measure import FULL, QUICK, Amount, Figures, Measured, middle_of, ratios_of
 from scripts.bench.targets import ROUTER_PYTHON, Running, Target, all_targets, free_port, ours
 
 READY_S = 180.0
@@ -53,10 +54,10 @@ def main() -> None:
         amount, held = (QUICK, streams.QUICK) if options.quick else (FULL, streams.FULL)
         bench = Bench(Path(folder), amount, options.only, cpus)
         parts: dict[str, Callable[[], str]] = {
-            "requests": lambda: report.table(bench.proxies()),
+            "requests": bench.proxies,
             "streams": lambda: report.table(bench.streams(held), report.STREAMS),
             "decisions": lambda: report.table(pool.decisions(), report.DECISIONS),
-            "beats": lambda: bench.beats(),
+            "beats": bench.beats,
         }
         tables = [make() for name, make in parts.items() if not options.part or name in options.part]
     text = report.section(tables, bench.skipped, load)
@@ -75,27 +76,48 @@ class Bench:
         self._cpus = cpus
         self.skipped: list[str] = []
 
-    def proxies(self) -> dict[str, Figures]:
-        """Rows of the table: every target that is installed, after the engines themselves."""
+    def proxies(self) -> str:
+        """What everything that is installed costs, after the engines themselves; and how often HAProxy's price that is.
+
+        All run at once and are asked in turn, round after round: so what else the machine does meets all of them.
+        """
         engines = [free_port(), free_port()]
+        rounds: dict[str, list[Figures]] = {}
         with ExitStack() as stack:
             self._engines(engines, stack)
-            direct = self._measured(engines[0], None, children_apart=False)
-            uvloop.run(direct.http())
-            rows = {"direct": direct.figures}
-            for target in all_targets(engines, self._folder):
-                if self._only is not None and target.name not in self._only:
-                    continue
-                if target.command is None:
-                    self.skipped.append(f"{target.name} ({target.missing})")
-                    continue
-                print(f"{target.name} ...", file=sys.stderr)
-                rows |= self._target(target, target.command)
-        for figures in rows.values():
-            for name in ("p50_ms", "p99_ms"):
-                if name in figures:
-                    figures["added_" + name] = figures[name] - rows["direct"][name]
-        return rows
+            running = list(self._started(all_targets(engines, self._folder), stack))
+            for number in range(self._amount.rounds):
+                print(f"round {number + 1} of {self._amount.rounds} ...", file=sys.stderr)
+                direct = self._measured(engines[0], None, children_apart=False)
+                uvloop.run(direct.http(warm_up=number == 0))
+                found = {"direct": direct.figures}
+                for target, pid in running:
+                    found |= self._target(target, pid, warm_up=number == 0)
+                for name, figures in found.items():
+                    for quantile in ("p50_ms", "p99_ms"):
+                        if quantile in figures:
+                            figures["added_" + quantile] = figures[quantile] - direct.figures[quantile]
+                    rounds.setdefault(name, []).append(figures)
+        tables = [report.table({name: middle_of(figures) for name, figures in rounds.items()})]
+        if reference := rounds.get("HAProxy"):
+            del rounds["direct"]
+            ratios = {name: ratios_of(figures, reference) for name, figures in rounds.items()}
+            tables.append(report.table(ratios, report.RATIOS))
+        return "\n\n".join(tables)
+
+    def _started(self, targets: Sequence[Target], stack: ExitStack) -> Iterator[tuple[Target, int]]:
+        """Each that is asked for and installed, with its process, once it answers."""
+        for target in targets:
+            if self._only is not None and target.name not in self._only:
+                continue
+            if target.command is None:
+                self.skipped.append(f"{target.name} ({target.missing})")
+                continue
+            print(f"{target.name} ...", file=sys.stderr)
+            running = stack.enter_context(Running(target.command, self._cpus[0]))
+            running.listens(target.port)
+            uvloop.run(_ready(target))
+            yield target, running.pid
 
     def streams(self, shapes: Sequence[streams.Held]) -> dict[str, Figures]:
         """Rows of the table of many open streams; each has a process of its own."""
@@ -134,19 +156,16 @@ class Bench:
             )
         return "\n".join(said)
 
-    def _target(self, target: Target, command: Sequence[str]) -> dict[str, Figures]:
-        """One target's row; ours has another for native lines."""
-        with Running(command, self._cpus[0]) as running:
-            running.listens(target.port)
-            uvloop.run(_ready(target))
-            ours = target.admin_port is not None
-            http = self._measured(target.port, running.pid, children_apart=ours)
-            uvloop.run(http.http())
-            rows = {target.name: http.figures}
-            if ours:
-                native = self._measured(target.port, running.pid, children_apart=True)
-                uvloop.run(native.native())
-                rows[target.name + ", native"] = native.figures
+    def _target(self, target: Target, pid: int, *, warm_up: bool) -> dict[str, Figures]:
+        """One round of one target; ours has another for native lines."""
+        ours = target.admin_port is not None
+        http = self._measured(target.port, pid, children_apart=ours)
+        uvloop.run(http.http(warm_up=warm_up))
+        rows = {target.name: http.figures}
+        if ours:
+            native = self._measured(target.port, pid, children_apart=True)
+            uvloop.run(native.native())
+            rows[target.name + ", native"] = native.figures
         return rows
 
     def _measured(self, port: int, pid: int | None, *, children_apart: bool) -> Measured:

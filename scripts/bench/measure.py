@@ -1,7 +1,9 @@
-"""One balancer, asked in all ways."""
+"""One balancer, asked in all ways; and what several rounds of that come to."""
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,14 @@ WARM_UP_S = 1.0
 
 Figures = dict[str, float]
 """By the names of `scripts.bench.report.COLUMNS`; microseconds are of CPU time."""
+COSTS = ("us_request", "us_short", "us_token", "us_token_gap")
 
 
 @dataclass(frozen=True)
 class Amount:
-    """How much is asked in each part."""
+    """How many rounds, and how much is asked in each part of one."""
 
+    rounds: int
     seconds: float
     paced: int
     short: int
@@ -32,12 +36,29 @@ class Amount:
     slow_streams: int
 
 
-FULL = Amount(seconds=5, paced=3000, short=20_000, streams=800, slow_streams=384)
-QUICK = Amount(seconds=2, paced=800, short=4000, streams=400, slow_streams=128)
+FULL = Amount(rounds=5, seconds=2, paced=800, short=6000, streams=320, slow_streams=128)
+QUICK = Amount(rounds=1, seconds=2, paced=800, short=4000, streams=400, slow_streams=128)
+
+
+def middle_of(rounds: Sequence[Figures]) -> Figures:
+    """Medians; failures add up, and memory is that of the first round's beginning and of the last one's end."""
+    found = {name: statistics.median(figures[name] for figures in rounds) for name in rounds[0]}
+    found["failed"] = sum(figures["failed"] for figures in rounds)
+    for name, figures in (("idle_mb", rounds[0]), ("mb", rounds[-1])):
+        if name in figures:
+            found[name] = figures[name]
+    return found
+
+
+def ratios_of(rounds: Sequence[Figures], reference: Sequence[Figures]) -> Figures:
+    """What is costed in microseconds as a multiple of the reference's in the same round; the median of the rounds."""
+    names = [name for name in COSTS if name in rounds[0] and name in reference[0]]
+    pairs = list(zip(rounds, reference, strict=True))
+    return {name: statistics.median(ours[name] / theirs[name] for ours, theirs in pairs) for name in names}
 
 
 class Measured:
-    """``pid`` ``None``: the engines themselves, without anything before them."""
+    """One round. ``pid`` ``None``: the engines themselves, without anything before them."""
 
     def __init__(self, port: int, pid: int | None, amount: Amount, folder: Path, *, children_apart: bool) -> None:
         self._port = port
@@ -47,12 +68,13 @@ class Measured:
         self._children_apart = children_apart
         self.figures: Figures = {"failed": 0}
 
-    async def http(self) -> None:
+    async def http(self, *, warm_up: bool) -> None:
         """Whole answers at full load, whole answers at a tenth of it, and streams."""
         amount, figures = self._amount, self.figures
         if self._pid is not None:
             figures["idle_mb"] = rss_mb(self._pid)
-        await self._plain(WARM_UP_S)
+        if warm_up:
+            await self._plain(WARM_UP_S)
         with Meter(self._pid) as meter:
             tally = await self._plain(amount.seconds)
         self._cost("us_request", meter, tally.requests)

@@ -29,6 +29,13 @@ COLUMNS = {
     "failed": ("failed", ".0f"),
 }
 
+RATIOS = {
+    "us_request": ("times HAProxy's CPU: request", ".2f"),
+    "us_short": ("short stream", ".2f"),
+    "us_token": ("token, gap 0", ".2f"),
+    "us_token_gap": ("token, gap 20 ms", ".2f"),
+}
+
 STREAMS = {
     "open": ("open", ",.0f"),
     "tokens_s": ("tokens/s", ",.0f"),
