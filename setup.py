@@ -29,7 +29,7 @@ MODULES = {
         "openai_answer", "options", "passed_answer",
     ),
     "exchange": (
-        "budget", "cached", "detour", "dispatcher", "exchange", "hedged", "journal", "lookup", "ports",
+        "budget", "cached", "detour", "dispatcher", "exchange", "hedged", "journal", "lookup", "outcome", "ports",
         "flight", "recording", "sharing", "state", "telling", "timeline", "turn", "unread",
     ),
     "pool": ("backend", "breaker", "detector", "ledger", "load", "member", "outliers", "pace", "registry", "view"),

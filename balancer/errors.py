@@ -15,6 +15,19 @@ BACKEND_LOST = "backend_lost"
 """The code of a backend that the pool has declared dead."""
 
 
+def type_of(status: int) -> str:
+    """OpenAI's error type for an HTTP status."""
+    match status:
+        case 401 | 403:
+            return "authentication_error"
+        case 404:
+            return "not_found_error"
+        case 429:
+            return "rate_limit_error"
+        case _:
+            return "invalid_request_error" if status < 500 else "server_error"
+
+
 class Source(enum.Enum):
     CLIENT = "client"
     BACKEND = "backend"
@@ -58,17 +71,7 @@ class Failure:
     @property
     def type(self) -> str:
         """OpenAI's error type."""
-        match self.status:
-            case 401 | 403:
-                return "authentication_error"
-            case 404:
-                return "not_found_error"
-            case 429:
-                return "rate_limit_error"
-            case status if status < 500:
-                return "invalid_request_error"
-            case _:
-                return "server_error"
+        return type_of(self.status)
 
 
 def bad_request(message: str, code: str = "invalid_request", status: int = 400) -> Failure:

@@ -1,4 +1,4 @@
-"""What one request asks of the cache: its ``cache`` field as three yes-or-no answers."""
+"""What one request asks of the cache: its ``cache`` field as two yes-or-no answers."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ class CacheControl(NamedTuple):
     """An entry may answer."""
     store: bool
     """The backend's answer may become an entry."""
-    ask: bool
-    """On a miss a backend is asked; else a miss is an error (HTTP: 504)."""
 
 
 CONTROLS: Final[dict[str, CacheControl]] = {
-    "default": CacheControl(look=True, store=True, ask=True),
-    "bypass": CacheControl(look=False, store=False, ask=True),
-    "only": CacheControl(look=True, store=False, ask=False),
-    "refresh": CacheControl(look=False, store=True, ask=True),
+    "default": CacheControl(look=True, store=True),
+    "bypass": CacheControl(look=False, store=False),
+    "only": CacheControl(look=True, store=False),
+    "refresh": CacheControl(look=False, store=True),
 }
 """By the value of the wire's ``cache`` field."""
 
 
 def cache_control(value: str) -> CacheControl:
-    """The control that a ``cache`` field names; :class:`ValueError` that lists the known ones for any other."""
+    """The control that a ``cache`` field names. Raises `ValueError`, which lists the known ones, for any other."""
     try:
         return CONTROLS[value]
     except KeyError:

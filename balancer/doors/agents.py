@@ -174,6 +174,7 @@ class Agents:
 
 
 def _load(beat: heartbeat.Beat) -> Load:
+    """By position, since it comes with every beat; both have their fields in the same order."""
     return Load(
         beat.running,
         beat.waiting,

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import math
+from typing import Final, NamedTuple, Protocol
 
+from balancer.errors import Failure, type_of
 from balancer.wire import openai
+
+RETRY_AFTER_MAX_S: Final = 120
+_NO_RETRY: Final = ("x-should-retry", "false")
+"""OpenAI's own clients ask again after any 5xx, unless told that it would not help."""
+
+Headers = tuple[tuple[str, str], ...]
 
 
 class Answer(NamedTuple):
@@ -12,13 +20,23 @@ class Answer(NamedTuple):
 
     status: int
     body: bytes
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
 
 
-def error_answer(status: int, message: str, code: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+def error_answer(status: int, message: str, code: str, headers: Headers = ()) -> Answer:
     """An error in OpenAI's shape."""
-    kind = "server_error" if status >= 500 else "not_found_error" if status == 404 else "invalid_request_error"
-    return Answer(status, openai.error_body(message, kind, code), headers)
+    return Answer(status, openai.error_body(message, type_of(status), code), headers)
+
+
+def failure_answer(failure: Failure, headers: Headers = ()) -> Answer:
+    """The same for a request that failed, with what a client needs to know before it asks again."""
+    if failure.retry_after_s is not None:
+        headers += (("retry-after", str(max(1, min(math.ceil(failure.retry_after_s), RETRY_AFTER_MAX_S)))),)
+    elif failure.status >= 500:
+        headers += (_NO_RETRY,)
+    if failure.explanation:
+        headers += (("x-balancer-explain", failure.explanation),)
+    return error_answer(failure.status, failure.message, failure.code, headers)
 
 
 class Pending(Protocol):

@@ -18,7 +18,7 @@ from balancer.doors.classic_backend import ClassicBackend
 from balancer.doors.clients import Clients
 from balancer.errors import Failure
 from balancer.exchange.exchange import Exchange
-from balancer.exchange.ports import Opening, Outcome
+from balancer.exchange.outcome import Opening, Outcome
 from balancer.wire import classic
 from balancer.wire.limits import PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
 from balancer.wire.openai import chunk_text, parse_chunk

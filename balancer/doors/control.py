@@ -215,7 +215,6 @@ async def resolved_spec(register: Register) -> BackendSpec:
         engine=register.engine,
         version=register.version,
         abilities=frozenset(register.abilities),
-        block_size=register.block_size,
         labels=tuple(sorted(register.labels.items())),
         instance=register.instance,
     )

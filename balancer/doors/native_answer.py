@@ -8,7 +8,7 @@ import msgspec
 
 from balancer.errors import Failure
 from balancer.exchange.exchange import Exchange
-from balancer.exchange.ports import Opening, Outcome
+from balancer.exchange.outcome import Opening, Outcome
 from balancer.wire import native
 from balancer.wire.dialect import Chunk, Usage
 from balancer.wire.native import Done, RequestId

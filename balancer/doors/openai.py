@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from balancer.admission.keys import KeyTable
-from balancer.doors.answer import Answer, Pending, error_answer
+from balancer.doors.answer import Answer, Pending, error_answer, failure_answer
 from balancer.doors.asking import make_passed, make_request
 from balancer.doors.cache_routes import WRONG_PATH, called_wrong
 from balancer.doors.clients import Clients
@@ -77,7 +77,7 @@ class OpenAIDoor:
             limits = self._clients.dispatcher.limits
             options = options_in(request.headers, limits)
             if isinstance(options, Failure):
-                return _error(options)
+                return failure_answer(options)
             if options.wishes is not None and not self._clients.may_explain(connection.peer, tenant):
                 options = unexplained(options)
             read = _Read(request.headers, self._clients.keys, limits, tenant, endpoint, options)
@@ -113,7 +113,7 @@ class OpenAIDoor:
             return error_answer(400, "'stream' must be true or false", "invalid_stream")
         request = _request(body, endpoint, connection.request_id, read.tenant, read.options, bool(stream), http.body)
         if isinstance(request, Failure):
-            return _error(request)
+            return failure_answer(request)
         if endpoint == "embeddings" and (own := self._own_for(request)) is not None:
             return self._embed(own, request, connection)
         return _begin(self._clients.dispatcher, request, connection)
@@ -139,7 +139,7 @@ class OpenAIDoor:
             return error_answer(error.status, error.message, error.code)
         failure = own.unready()
         if failure is not None:
-            return _error(failure)
+            return failure_answer(failure)
         return _begin(own.dispatcher, replace(request, model=own.name), connection)
 
     # --- what is told at once
@@ -194,12 +194,6 @@ def _begin(dispatcher: Dispatcher, request: Request, connection: HttpConnection)
     return answer
 
 
-def _error(failure: Failure) -> Answer:
-    body = openai.error_body(failure.message, failure.type, failure.code)
-    again = failure.retry_after_s
-    return Answer(failure.status, body, () if again is None else (("retry-after", str(max(1, round(again)))),))
-
-
 def bearer_key(authorization: bytes) -> bytes:
     """The key in ``Bearer KEY`` (RFC 6750, 2.1); of anything else what is no key of anybody: nothing."""
     if authorization.startswith(b"Bearer "):
@@ -210,5 +204,4 @@ def bearer_key(authorization: bytes) -> bytes:
 
 def refused(failure: Failure) -> Answer:
     """401 in OpenAI's shape."""
-    body = openai.error_body(failure.message, failure.type, failure.code)
-    return Answer(failure.status, body, (("www-authenticate", "Bearer"),))
+    return failure_answer(failure, (("www-authenticate", "Bearer"),))

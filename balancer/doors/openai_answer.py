@@ -7,18 +7,18 @@ proxies between would think it dead; from there on an error is an event, never a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
 from balancer import errors
-from balancer.doors.answer import Answer
+from balancer.doors.answer import failure_answer
 from balancer.doors.http import HttpConnection
 from balancer.errors import Failure
 from balancer.exchange.exchange import Exchange
 from balancer.exchange.journal import Journal
-from balancer.exchange.ports import Clock, Opening, Outcome
+from balancer.exchange.outcome import Opening, Outcome
+from balancer.exchange.ports import Clock
 from balancer.request import Request
 from balancer.wire import http1, openai
 from balancer.wire.dialect import usage_of
@@ -26,9 +26,6 @@ from balancer.wire.sse import event, event_data
 from balancer.wire.whole import whole_body, without_usage
 
 HEAD_HELD_S: Final = 5.0
-RETRY_AFTER_MAX_S: Final = 120
-_NO_RETRY: Final = ("x-should-retry", "false")
-"""OpenAI's own clients ask again after any 5xx, unless told that it would not help."""
 _PING: Final = b": ping\n\n"
 _STREAM_FIELDS: Final = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
 _WHOLE_FIELDS: Final = b"content-type: application/json\r\n"
@@ -124,15 +121,7 @@ class OpenAIAnswer:
         if self._head_sent:
             self._finish(self._error_event(failure))
             return
-        body = openai.error_body(failure.message, failure.type, failure.code)
-        headers = list(facts_of(self._opening))
-        if failure.retry_after_s is not None:
-            headers.append(("retry-after", str(max(1, min(math.ceil(failure.retry_after_s), RETRY_AFTER_MAX_S)))))
-        elif failure.status >= 500:
-            headers.append(_NO_RETRY)
-        if failure.explanation:
-            headers.append(("x-balancer-explain", failure.explanation))
-        self._connection.respond(Answer(failure.status, body, tuple(headers)))
+        self._connection.respond(failure_answer(failure, facts_of(self._opening)))
 
     def _error_event(self, failure: Failure) -> bytes:
         return event(openai.error_body(failure.message, failure.type, failure.code))

@@ -8,7 +8,7 @@ from balancer.errors import Failure
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.exchange import Exchange
 from balancer.exchange.journal import Answer, Journal
-from balancer.exchange.ports import Opening, Outcome
+from balancer.exchange.outcome import Opening, Outcome
 from balancer.request import Request
 
 

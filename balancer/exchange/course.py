@@ -14,7 +14,8 @@ from balancer.admission.canary import Rng
 from balancer.admission.fallback import Chain, chain_of
 from balancer.errors import Failure
 from balancer.exchange.first_tokens import FirstTokens
-from balancer.exchange.ports import Opening, Sink
+from balancer.exchange.outcome import Opening
+from balancer.exchange.ports import Sink
 from balancer.request import Request, Wishes
 from balancer.routing.need import session_of
 

@@ -20,8 +20,10 @@ from balancer.exchange.course import Course, course_of
 from balancer.exchange.exchange import Exchange
 from balancer.exchange.first_tokens import FirstTokens
 from balancer.exchange.hedged import exchange_with
-from balancer.exchange.ports import Clock, Outcome, Record, Sink, Upstream
-from balancer.exchange.recording import record_of
+from balancer.exchange.outcome import Outcome, Record
+from balancer.exchange.ports import Clock, Sink, Upstream
+from balancer.exchange.recording import record_of, record_of_refusal
+from balancer.exchange.recovery import avoid_s
 from balancer.exchange.sharing import Flights, Sharing
 from balancer.exchange.state import State
 from balancer.exchange.timeline import Limits
@@ -154,8 +156,7 @@ class Dispatcher:
         self._count_failure(failure)
         sink.failed(failure)
         if self.observers:
-            code, status = failure.code, failure.status
-            self._tell(Record(request, request.model or "", "", code, status, "", 0, 0, 0.0, None, 0.0, None, None))
+            self._tell(record_of_refusal(request, failure))
 
     def _count_failure(self, failure: Failure) -> None:
         name = "failed." + failure.code
@@ -187,9 +188,9 @@ class Dispatcher:
     def _heard(self, index: int) -> None:
         self.router.beat(index, self.registry.ledger, self.clock.time())
 
-    def avoid(self, lease: Lease, until: float) -> None:
-        """The backend of this lease is at its limit; ask it nothing new before ``until``."""
-        self.registry.ledger.avoid(lease, until)
+    def avoid(self, lease: Lease, failure: Failure) -> None:
+        """The backend of this lease said that it is at its limit: ask it nothing new for a while."""
+        self.registry.ledger.avoid(lease, self.clock.time() + avoid_s(failure))
 
     def retry_after_s(self) -> float:
         """An estimate of when a slot may be free: what waits, at the pace at which exchanges end, over all slots."""

@@ -15,7 +15,8 @@ from balancer.cache.store import Hit
 from balancer.errors import Failure
 from balancer.exchange.journal import Journal
 from balancer.exchange.lookup import Lookup
-from balancer.exchange.ports import Call, Opening, Sink
+from balancer.exchange.outcome import Opening
+from balancer.exchange.ports import Call, Sink
 from balancer.exchange.recovery import Recovery
 from balancer.exchange.resumption import Resumption, resumption_of
 from balancer.exchange.state import Event, State, step
@@ -30,10 +31,6 @@ from balancer.wire.sse import event_data
 
 if TYPE_CHECKING:
     from balancer.exchange.dispatcher import Dispatcher
-
-BUSY_AVOID_MIN_S = 0.05
-BUSY_AVOID_MAX_S = 1.0
-"""A backend that answered 429 is left alone this long at most: its next beat tells more than its header."""
 
 
 class Exchange:
@@ -234,8 +231,7 @@ class Exchange:
             return
         if failure.busy:
             self.attempts -= self._resumption is None
-            avoid_s = max(BUSY_AVOID_MIN_S, min(failure.retry_after_s or BUSY_AVOID_MAX_S, BUSY_AVOID_MAX_S))
-            self._hub.avoid(lease, self._hub.clock.time() + avoid_s)
+            self._hub.avoid(lease, failure)
         else:
             turn.exclude(lease.spec.process, failure, resume=self._resumption is not None)
         self.state = step(self.state, Event.AGAIN)

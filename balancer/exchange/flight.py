@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from balancer import errors
 from balancer.cache.running import Match
 from balancer.errors import Failure
-from balancer.exchange.ports import Opening, Outcome, Sink
+from balancer.exchange.outcome import Opening, Outcome
+from balancer.exchange.ports import Sink
 from balancer.wire.continuation import Begun
 from balancer.wire.limits import UNSENT_MAX_BYTES
 from balancer.wire.openai import text_event

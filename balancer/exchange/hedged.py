@@ -15,7 +15,7 @@ from balancer import errors
 from balancer.errors import Failure
 from balancer.exchange.course import Course
 from balancer.exchange.detour import Detour
-from balancer.exchange.exchange import BUSY_AVOID_MAX_S, Exchange
+from balancer.exchange.exchange import Exchange
 from balancer.exchange.first_tokens import FirstTokens
 from balancer.exchange.ports import Call, Sink
 from balancer.exchange.state import State
@@ -140,7 +140,7 @@ class Hedged(Detour):
         hub.attempt_failed(self, lease, failure)
         if failure.busy:
             self.attempts -= 1
-            hub.avoid(lease, hub.clock.time() + min(failure.retry_after_s or BUSY_AVOID_MAX_S, BUSY_AVOID_MAX_S))
+            hub.avoid(lease, failure)
         elif turn is not None:
             turn.exclude(lease.spec.process, failure, resume=False)
 

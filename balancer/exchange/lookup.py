@@ -11,7 +11,8 @@ from balancer.cache.running import Match, Side
 from balancer.cache.store import Hit
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.journal import Journal
-from balancer.exchange.ports import Embedding, Outcome, Vector
+from balancer.exchange.outcome import Outcome
+from balancer.exchange.ports import Embedding, Vector
 from balancer.request import Request
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from balancer.errors import Failure
-from balancer.exchange.ports import Outcome, Record
+from balancer.exchange.outcome import Outcome, Record
+from balancer.request import Request
 
 if TYPE_CHECKING:
     from balancer.exchange.exchange import Exchange
@@ -27,17 +28,36 @@ def record_of(exchange: Exchange, outcome: Outcome | None, failure: Failure | No
         done, status = ("cancelled", CLIENT_LEFT) if failure is None else (failure.code, failure.status)
         queue_s, ttft_s, total_s = exchange.times.so_far(now)
     return Record(
-        exchange.request,
-        model,
-        backend,
-        done,
-        status,
-        cache,
-        exchange.attempts,
-        exchange.resumed,
-        queue_s,
-        ttft_s,
-        total_s,
-        tokens_in,
-        tokens_out,
+        request=exchange.request,
+        model=model,
+        backend=backend,
+        outcome=done,
+        status=status,
+        cache=cache,
+        attempts=exchange.attempts,
+        resumed=exchange.resumed,
+        queue_s=queue_s,
+        ttft_s=ttft_s,
+        total_s=total_s,
+        prompt_tokens=tokens_in,
+        completion_tokens=tokens_out,
+    )
+
+
+def record_of_refusal(request: Request, failure: Failure) -> Record:
+    """Of a request that no exchange was begun for."""
+    return Record(
+        request=request,
+        model=request.model or "",
+        backend="",
+        outcome=failure.code,
+        status=failure.status,
+        cache="",
+        attempts=0,
+        resumed=0,
+        queue_s=0.0,
+        ttft_s=None,
+        total_s=0.0,
+        prompt_tokens=None,
+        completion_tokens=None,
     )

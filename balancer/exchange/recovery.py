@@ -12,6 +12,14 @@ ATTEMPTS_MAX: Final = 3
 """Not counting those whose backend was declared dead: that was not the request's doing."""
 LOSSES_MAX: Final = 8
 RESUMES_MAX: Final = 8
+BUSY_AVOID_MIN_S: Final = 0.05
+BUSY_AVOID_MAX_S: Final = 1.0
+"""A backend that answered 429 is left alone this long at most: its next beat tells more than its header."""
+
+
+def avoid_s(failure: Failure) -> float:
+    """How long a backend that was too busy gets no new work."""
+    return max(BUSY_AVOID_MIN_S, min(failure.retry_after_s or BUSY_AVOID_MAX_S, BUSY_AVOID_MAX_S))
 
 
 class Recovery:

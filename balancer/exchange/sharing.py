@@ -15,7 +15,8 @@ from balancer.cache.control import cache_control
 from balancer.errors import Failure
 from balancer.exchange.exchange import Exchange
 from balancer.exchange.flight import JOINED, Flight, Seat
-from balancer.exchange.ports import Opening, Outcome, Sink
+from balancer.exchange.outcome import Opening, Outcome
+from balancer.exchange.ports import Sink
 from balancer.exchange.state import Event, State, step
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from balancer.cache.entry import Entry
 from balancer.cache.store import Hit
-from balancer.exchange.ports import Opening, Outcome, Sink
+from balancer.exchange.outcome import Opening, Outcome
+from balancer.exchange.ports import Sink
 from balancer.request import Request
 from balancer.wire import openai
 from balancer.wire.dialect import Usage, usage_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from balancer import errors
 from balancer.cache.store import Hit
 from balancer.errors import Failure
-from balancer.exchange.ports import Outcome
+from balancer.exchange.outcome import Outcome
 from balancer.exchange.state import State
 from balancer.pool.backend import BackendSpec
 from balancer.request import Request

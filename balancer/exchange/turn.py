@@ -47,11 +47,13 @@ class Turn:
     """Any number of leases for one exchange, one after the other."""
 
     __slots__ = (
-        "_blocks", "_hub", "_model", "_owner", "_request", "_resume", "_until", "_waiter", "excluded", "last_failure",
+        "_blocks", "_hub", "_model", "_owner", "_queue_s", "_request", "_resume", "_until", "_waiter", "excluded",
+        "last_failure",
     )  # fmt: skip
 
     def __init__(self, hub: Dispatcher, request: Request, model: str, owner: Owner) -> None:
         self._hub = hub
+        self._queue_s = hub.limits.queue_s
         self._request = request
         self._model = model
         self._owner = owner
@@ -88,7 +90,7 @@ class Turn:
                 self._owner.fail(self.last_failure or self._nobody(found.reason))
                 return
         if self._until is None:  # set once: backends that answer 429 over and over do not begin the wait anew
-            self._until = min(hub.clock.time() + hub.limits.queue_s, ends_at)
+            self._until = min(hub.clock.time() + self._queue_s, ends_at)
         too_long_for_classic = request.prompt_bytes > classic.PROMPT_MAX_BYTES
         needs = (self._model, request.model is None, request.endpoint, self.excluded, self._resume)
         waiter = Waiter(

@@ -61,8 +61,6 @@ class BackendSpec:
     engine: str = ""
     version: str = ""
     abilities: frozenset[str] = frozenset()
-    block_size: int | None = None
-    """Tokens in a block of its prefix cache."""
     labels: tuple[tuple[str, str], ...] = ()
     instance: str = ""
     """Drawn at random at each start of the backend's process: tells a restart from a lost connection."""

@@ -86,6 +86,7 @@ def of_beats(interval_s: float) -> Timings:
 
 NATIVE = of_beats(1.0)
 CLASSIC = Timings(suspect_after_s=7.5, dead_after_s=10.0, starts_ready=True)
+"""A classic backend beats every 5 s."""
 PROBED = Timings(suspect_after_s=math.inf, dead_after_s=math.inf)
 PASSIVE = Timings(suspect_after_s=math.inf, dead_after_s=math.inf, starts_ready=True)
 

@@ -109,14 +109,10 @@ class Ledger:
         self.panic_share = 0.5
         """If a larger part than this of those who could serve is gated, no gate is heeded."""
         self._trials: dict[int, TrialLease] = {}
-        self.running = _integers(capacity)
-        self.waiting = _integers(capacity)
         self.prefill_running = _integers(capacity)
         self.prefill_waiting = _integers(capacity)
         self.kv_used = _integers(capacity)
         self.kv_total = _integers(capacity)
-        self.tokens_per_s = _reals(capacity)
-        self.ms_since_step = _integers(capacity)
         self.in_flight_np: npt.NDArray[np.int64] = np.frombuffer(self.in_flight, dtype=np.int64)
         self.slots_np: npt.NDArray[np.int64] = np.frombuffer(self.slots, dtype=np.int64)
         self.weight_np: npt.NDArray[np.float64] = np.frombuffer(self.weight, dtype=np.float64)
@@ -189,15 +185,11 @@ class Ledger:
             self.busy_horizon = max(self.busy_horizon, until)
 
     def record(self, index: int, load: Load) -> None:
-        """Take over what a beat reports."""
-        self.running[index] = load.running
-        self.waiting[index] = load.waiting
+        """Take over what decisions need of a beat's report."""
         self.prefill_running[index] = load.prefill_tokens_running
         self.prefill_waiting[index] = load.prefill_tokens_waiting
         self.kv_used[index] = min(load.kv_tokens_used, _INT64_MAX)
         self.kv_total[index] = min(load.kv_tokens_total, _INT64_MAX)
-        self.tokens_per_s[index] = load.tokens_per_s
-        self.ms_since_step[index] = load.ms_since_step
         if load.slots and load.slots != self.slots[index]:
             self.slots[index] = load.slots
             self.tell_free(index)

@@ -53,4 +53,4 @@ class Load:
     @property
     def is_ready(self) -> bool:
         """Whether new work may go there: its agent says so, and the engine isn't stuck."""
-        return self.ready and not (self.running > 0 and self.ms_since_step >= STUCK_AFTER_MS)
+        return self.ready and not (self.running + self.waiting > 0 and self.ms_since_step >= STUCK_AFTER_MS)

@@ -119,7 +119,7 @@ class Registry:
             index = self.ledger.open(spec)
         member = self._admit(spec, index, Detector(timings, now), key, now)
         joined = _transition(member, None, member.state, Reason.REGISTERED)
-        return Registered(member.lease_id, index, bool(rivals), (*transitions, joined))
+        return Registered(member.lease_id, index, (*transitions, joined))
 
     def beat(self, lease_id: int, sequence: int, load: Load, now: float) -> BeatResult:
         """A heartbeat whose sender is proven. Only one with a growing sequence is a sign of life."""
@@ -269,7 +269,7 @@ class Registry:
             again = self._admit(spec, member.index, Detector(timings, now), key, now)
             # Names the process that ended, whose exchanges end with it.
             transitions = (_transition(member, old, again.state, Reason.RESTARTED),)
-        return Registered(again.lease_id, again.index, True, transitions, member.lease_id)
+        return Registered(again.lease_id, again.index, transitions, member.lease_id)
 
     def _at_address(self, spec: BackendSpec) -> Member | None:
         """Another registered backend at this address; a configured URL may be there twice, with two keys."""

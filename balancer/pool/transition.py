@@ -59,11 +59,10 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """In the pool; `replaced` when it took the place of an earlier registration of its name."""
+    """In the pool."""
 
     lease_id: int
     index: int
-    replaced: bool
     transitions: tuple[Transition, ...]
     superseded: int | None = None
     """The lease that this one takes the place of; if its control connection is still open, close it, lest an agent

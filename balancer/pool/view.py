@@ -67,12 +67,8 @@ class PoolView:
     def __init__(self, version: int, backends: Iterable[PoolBackend]) -> None:
         self.version = version
         self.backends = tuple(backends)
-        self._by_name = {backend.spec.name: backend for backend in self.backends}
         self._models: Mapping[str, tuple[PoolBackend, ...]] | None = None
         self._groups: dict[tuple[str, str, bool, bool], Group] = {}
-
-    def named(self, name: str) -> PoolBackend | None:
-        return self._by_name.get(name)
 
     def models(self) -> Mapping[str, tuple[PoolBackend, ...]]:
         """Every model of a backend in the pool, whatever its state, with the backends that offer it."""

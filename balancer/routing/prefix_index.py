@@ -8,13 +8,9 @@ at every block or every backend. Bounded for each backend by the memory it repor
 
 from __future__ import annotations
 
-from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TypeAlias
-
-import numpy as np
-import numpy.typing as npt
 
 from balancer.routing.blocks import BLOCK_CHARS
 from balancer.routing.need import BYTES_A_TOKEN
@@ -40,9 +36,8 @@ class PrefixIndex:
         self._held: dict[int, OrderedDict[int, None]] = {}
         self._ends: set[int] = set()
         """Blocks with which a prompt ended, and that no prompt went on from so far."""
-        self.fullness = array("d", bytes(8 * size))
+        self.fullness = [0.0] * size
         """How much of its memory each backend's blocks fill, by what is known; at 1 new ones push others out."""
-        self.fullness_np: npt.NDArray[np.float64] = np.frombuffer(self.fullness, dtype=np.float64)
 
     def levels(self, blocks: Sequence[int]) -> list[Level]:
         """Who holds how much of the beginning, the longest first; who holds nothing is not in it."""

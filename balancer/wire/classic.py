@@ -17,8 +17,6 @@ from balancer.wire.limits import CLASSIC_READ_BYTES
 CLIENT_HELLO: Final = b"CLIENT|ADD"
 REGISTERED: Final = b"REGISTERED"
 INVALID_REGISTER: Final = b"INVALID REGISTER MESSAGE"
-BEAT_INTERVAL_S: Final = 5.0
-SILENCE_MAX_S: Final = 10.0
 ANSWER_GAP_S: Final = 0.2
 """An answer is over once this long passes without bytes."""
 LISTEN_GRACE_S: Final = 5.0

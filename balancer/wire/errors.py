@@ -1,24 +1,16 @@
-"""Errors of the wire: whose fault it was decides what happens next."""
+"""What is wrong with bytes that came in."""
 
 from __future__ import annotations
 
 
-class ProtocolError(Exception):
-    """Root of all wire errors. ``code`` is machine readable and stable; the text is for people."""
+class RemoteProtocolError(Exception):
+    """The peer sent something that breaks the protocol.
 
-    def __init__(self, code: str, message: str) -> None:
+    ``code`` is machine readable and stable, the text is for people, ``status`` is the HTTP status that says so.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-
-
-class RemoteProtocolError(ProtocolError):
-    """The peer sent something that breaks the protocol. ``status`` is the HTTP status that says so."""
-
-    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
-        super().__init__(code, message)
         self.status = status
-
-
-class LocalProtocolError(ProtocolError):
-    """Our own side asked for something that the protocol does not allow: a bug of the caller."""

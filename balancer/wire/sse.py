@@ -33,11 +33,6 @@ class EventSplitter:
         self._held = bytearray()
         self._max_bytes = max_bytes
 
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of an event whose end has not arrived."""
-        return len(self._held)
-
     def feed(self, data: bytes) -> bytes:
         held = self._held
         if held:

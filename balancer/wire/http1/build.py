@@ -18,7 +18,7 @@ _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 def response_head(
     status: int, headers: Headers, *, length: int | None, chunked: bool = True, keep_alive: bool = True
 ) -> bytes:
-    """An answer's head. Values must hold no line breaks (see `header_value`).
+    """An answer's head. Values must hold no line breaks.
 
     ``length`` None: the body is chunked or, not ``chunked``, ends with the connection (for HTTP/1.0).
     """
@@ -68,8 +68,3 @@ def request_begun(method: str, path: str, host: str, headers: Headers = ()) -> b
 def chunk(data: bytes) -> bytes:
     """One chunk of a chunked body (RFC 9112, 7.1); empty data is no chunk, since that would end the body."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
-
-
-def header_value(value: str) -> str:
-    """A value that is safe inside a head: printable ASCII, nothing that could end the line."""
-    return "".join(c if " " <= c <= "~" else "?" for c in value)

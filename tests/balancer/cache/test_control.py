@@ -6,16 +6,16 @@ from balancer.cache.control import CacheControl, cache_control
 
 
 @pytest.mark.parametrize(
-    ("value", "look", "store", "ask"),
+    ("value", "look", "store"),
     [
-        ("default", True, True, True),
-        ("bypass", False, False, True),
-        ("only", True, False, False),
-        ("refresh", False, True, True),
+        ("default", True, True),
+        ("bypass", False, False),
+        ("only", True, False),
+        ("refresh", False, True),
     ],
 )
-def test_each_value_says_what_it_says(value: str, look: bool, store: bool, ask: bool) -> None:
-    assert cache_control(value) == CacheControl(look, store, ask)
+def test_each_value_says_what_it_says(value: str, look: bool, store: bool) -> None:
+    assert cache_control(value) == CacheControl(look, store)
 
 
 @pytest.mark.parametrize("value", ["", "DEFAULT", "none", "refresh "])

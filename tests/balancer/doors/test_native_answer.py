@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from balancer import errors
 from balancer.doors.native_answer import NativeAnswer, failure_line
-from balancer.exchange.ports import Opening, Outcome
+from balancer.exchange.outcome import Opening, Outcome
 from balancer.wire.native import RequestId
 from balancer.wire.sse import event
 from tests.fakes import last_events, text_events

@@ -12,11 +12,12 @@ import pytest
 
 from balancer import errors
 from balancer.doors import openai_answer
+from balancer.doors.answer import RETRY_AFTER_MAX_S
 from balancer.doors.clients import ClientLimits
 from balancer.doors.http import HttpConnection
-from balancer.doors.openai_answer import RETRY_AFTER_MAX_S, OpenAIAnswer, cache_header, fields_of, usage_wanted
+from balancer.doors.openai_answer import OpenAIAnswer, cache_header, fields_of, usage_wanted
 from balancer.exchange.journal import TEXT_MAX_BYTES
-from balancer.exchange.ports import Opening
+from balancer.exchange.outcome import Opening
 from balancer.request import Request
 from balancer.wire import openai
 from balancer.wire.dialect import Usage

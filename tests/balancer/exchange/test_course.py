@@ -5,7 +5,7 @@ import random
 from balancer.admission.aliases import parse_rules
 from balancer.errors import Failure
 from balancer.exchange.course import Course, ToldSink, course_of
-from balancer.exchange.ports import Opening
+from balancer.exchange.outcome import Opening
 from balancer.request import Request, Wishes
 from tests.fakes import Hall, RecordingSink, text_events
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from balancer.errors import Failure
 from balancer.exchange.flight import Flight
-from balancer.exchange.ports import Opening, Outcome
+from balancer.exchange.outcome import Opening, Outcome
 from balancer.wire.continuation import Begun
 from tests.fakes import RecordingSink, text_events
 

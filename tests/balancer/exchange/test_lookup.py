@@ -8,7 +8,7 @@ from balancer.cache.store import CacheLimits, CacheStore, Hit
 from balancer.exchange.cached import CacheLane
 from balancer.exchange.journal import Journal
 from balancer.exchange.lookup import Lookup
-from balancer.exchange.ports import Outcome
+from balancer.exchange.outcome import Outcome
 from balancer.request import Request
 from balancer.wire.whole import whole_body
 from tests.balancer.cache.verdicts import DIMENSION, file

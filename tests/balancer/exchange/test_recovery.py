@@ -1,7 +1,15 @@
 from __future__ import annotations
 
 from balancer import errors
-from balancer.exchange.recovery import ATTEMPTS_MAX, LOSSES_MAX, RESUMES_MAX, Recovery
+from balancer.exchange.recovery import (
+    ATTEMPTS_MAX,
+    BUSY_AVOID_MAX_S,
+    BUSY_AVOID_MIN_S,
+    LOSSES_MAX,
+    RESUMES_MAX,
+    Recovery,
+    avoid_s,
+)
 
 FAILED = errors.backend_failed("a", "status 500")
 LOST = errors.backend_lost("a")
@@ -46,3 +54,8 @@ def test_what_another_backend_would_refuse_too_is_not_asked_again() -> None:
 def test_an_answer_is_gone_on_with_eight_times() -> None:
     recovery = Recovery()
     assert [recovery.may_resume() for _ in range(RESUMES_MAX + 1)] == [True] * RESUMES_MAX + [False]
+
+
+def test_a_busy_backend_is_left_alone_for_what_it_says_within_bounds() -> None:
+    said = {told: avoid_s(errors.backend_busy("a", told)) for told in (0.0, 0.01, 0.3, 60.0)}
+    assert said == {0.0: BUSY_AVOID_MAX_S, 0.01: BUSY_AVOID_MIN_S, 0.3: 0.3, 60.0: BUSY_AVOID_MAX_S}

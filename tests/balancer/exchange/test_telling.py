@@ -8,7 +8,7 @@ from typing import Any
 from balancer.cache.entry import entry_for
 from balancer.cache.keys import derive
 from balancer.cache.store import Hit
-from balancer.exchange.ports import Outcome
+from balancer.exchange.outcome import Outcome
 from balancer.exchange.telling import tell
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event_data

@@ -12,6 +12,8 @@ from balancer.pool.load import Load
         (Load(ready=False), False),
         (Load(running=2, ms_since_step=9_999), True),
         (Load(running=2, ms_since_step=10_000), False),
+        # Nothing runs, so nothing holds up what waits: it is the engine itself that hangs.
+        (Load(waiting=1, ms_since_step=10_000), False),
         # An engine with nothing to do takes no steps, and is not stuck.
         (Load(running=0, ms_since_step=3_600_000), True),
         (Load(draining=True), True),

@@ -23,14 +23,13 @@ def changes(transitions: tuple[Transition, ...] | list[Transition]) -> list[tupl
 
 
 def state(registry: Registry, name: str) -> State | None:
-    backend = registry.view.named(name)
-    return backend.state if backend else None
+    return next((backend.state for backend in registry.view.backends if backend.spec.name == name), None)
 
 
 def test_a_backend_joins_and_lives_from_its_first_ready_beat_on() -> None:
     registry = Registry(first_lease_id=500)
     joined = join(registry, a_spec())
-    assert (joined.lease_id, joined.index, joined.replaced) == (500, 0, False)
+    assert (joined.lease_id, joined.index, joined.superseded) == (500, 0, None)
     assert joined.transitions == (Transition("a", 0, 1, 500, None, State.JOINING, Reason.REGISTERED),)
     beat = registry.beat(500, 1, READY, 0.5)
     assert beat.status is BeatStatus.ACCEPTED
@@ -139,7 +138,6 @@ def test_a_restart_ends_the_exchanges_of_the_process_before() -> None:
     lease = registry.ledger.lease(before.index)
     after = join(registry, a_spec(instance="run-2"))
     (restarted,) = after.transitions
-    assert after.replaced
     assert (restarted.old, restarted.new, restarted.reason) == (
         State.ALIVE,
         State.JOINING,
@@ -157,7 +155,7 @@ def test_the_same_process_on_a_new_connection_keeps_its_state_and_its_leases() -
     before = join_alive(registry, a_spec())
     lease = registry.ledger.lease(before.index)
     after = join(registry, a_spec(), 1.0)
-    assert (after.transitions, after.index, after.replaced) == ((), before.index, True)
+    assert (after.transitions, after.index) == ((), before.index)
     assert (before.superseded, after.superseded) == (None, before.lease_id)
     assert state(registry, "a") is State.ALIVE
     assert (registry.ledger.in_flight[after.index], lease.current) == (1, True)
@@ -205,7 +203,6 @@ def test_a_name_stays_with_its_first_address_until_that_is_dead_for_the_reclaim_
         ("a", None, Reason.RECLAIMED),
         ("a", State.JOINING, Reason.REGISTERED),
     ]
-    assert joined.replaced
     assert registry.beat(first.lease_id, 2, READY, 33.6).status is BeatStatus.UNKNOWN_LEASE
 
 
@@ -214,7 +211,7 @@ def test_a_name_is_free_at_once_after_a_leave() -> None:
     first = join_alive(registry, a_spec(port=1))
     assert changes(registry.leave(first.lease_id, 1.0)) == [("a", None, Reason.LEFT)]
     assert registry.view.backends == ()
-    assert join(registry, a_spec(port=2), 1.0).replaced is False
+    assert changes(join(registry, a_spec(port=2), 1.0).transitions) == [("a", State.JOINING, Reason.REGISTERED)]
 
 
 def test_one_engine_is_not_counted_twice_under_two_names() -> None:

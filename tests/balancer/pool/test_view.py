@@ -23,14 +23,6 @@ def test_models_are_listed_with_their_backends_whatever_their_state() -> None:
     assert found == {"m": ["a", "b"], "n": ["b"]}
 
 
-def test_a_backend_is_found_by_name() -> None:
-    view = a_view((a_spec("a"), State.ALIVE))
-    found = view.named("a")
-    assert found is not None
-    assert found.state is State.ALIVE
-    assert view.named("b") is None
-
-
 def test_alive_comes_before_suspect_and_the_exact_endpoint_before_a_convertible_one() -> None:
     view = a_view(
         (a_spec("suspect-converted", endpoints=COMPLETIONS), State.SUSPECT),

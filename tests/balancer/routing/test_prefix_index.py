@@ -61,7 +61,7 @@ def test_it_tells_how_full_a_memory_is() -> None:
     assert list(index.fullness)[2:5] == [0.0, 0.5, 0.0]
     for number in range(9):
         index.sent(3, [10 * number], 6 * TOKENS_A_BLOCK)
-    assert index.fullness[3] == index.fullness_np[3] == 1.0
+    assert index.fullness[3] == 1.0
     index.forget(3)
     assert index.fullness[3] == 0.0
 

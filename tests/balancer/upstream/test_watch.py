@@ -57,7 +57,7 @@ class Pool:
         self.watch.advance(asyncio.get_running_loop().time())
 
     def lease(self, name: str) -> Lease:
-        backend = self.registry.view.named(name)
+        backend = self.registry.named(name)
         assert backend is not None
         return self.registry.ledger.lease(backend.index)
 
@@ -72,7 +72,7 @@ class Pool:
         self.seen += transitions
 
     def state(self, name: str) -> State | None:
-        backend = self.registry.view.named(name)
+        backend = self.registry.named(name)
         return backend.state if backend is not None else None
 
     async def until(self, right: Callable[[], bool]) -> None:
@@ -209,7 +209,7 @@ async def test_one_that_is_added_again_while_it_leaves_breaks_no_stream() -> Non
     lease.release()
     pool.tick()
     assert pool.names() == {name}
-    backend = pool.registry.view.named(name)
+    backend = pool.registry.named(name)
     assert backend is not None and pool.registry.ledger.in_flight[backend.index] == 0
     await pool.close()
 
