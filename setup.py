@@ -29,8 +29,8 @@ MODULES = {
         "openai_answer", "options", "passed_answer",
     ),
     "exchange": (
-        "budget", "cached", "detour", "dispatcher", "exchange", "hedged", "journal", "lookup", "outcome", "ports",
-        "flight", "recording", "sharing", "state", "telling", "timeline", "turn", "unread",
+        "budget", "cache_lane", "cached_answer", "dispatcher", "exchange", "fallback", "flight", "hedged", "journal",
+        "lookup", "outcome", "ports", "recording", "sharing", "state", "timeline", "turn", "unread",
     ),
     "pool": ("backend", "breaker", "detector", "ledger", "load", "member", "outliers", "pace", "registry", "view"),
     "routing": (

@@ -5,25 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import signal
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import SystemRandom
-from typing import Final
 
 from backend.agent.agent import Agent
 from backend.agent.identity import Identity, http_url, is_wildcard
 from backend.engines.base import Engine
-from backend.errors import EngineUnavailable
 from backend.server.server import Server
-from backend.tasks import spawn
+from backend.stopping import DRAIN_GRACE_S, StopSignals, unless
 from balancer.wire.control import Model
 
-_log = logging.getLogger(__name__)
-
-DRAIN_GRACE_S: Final = 0.5
-"""New requests are still taken this long after the balancers were told of the drain: they were on their way."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +52,8 @@ async def run(settings: Settings, engine: Engine, ready: Callable[[Ready], None]
 
     Raises `EngineUnavailable`, and `OSError` if the port can't be had.
     """
-    stop = _StopSignals()
-    if not await _started(engine, stop.first):
+    stop = StopSignals()
+    if not await unless(stop.first, _started(engine)):
         return
     server = Server(engine, slots=settings.slots)
     try:
@@ -76,27 +70,10 @@ async def run(settings: Settings, engine: Engine, ready: Callable[[Ready], None]
         await server.close()
 
 
-async def _started(engine: Engine, stop: asyncio.Event) -> bool:
-    """Start the engine, which may take long; ``False`` if it is told to stop meanwhile."""
-    starting = spawn(_start(engine), name="engine start")
-    stopping = spawn(stop.wait(), name="first signal")
-    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not starting.done():
-        starting.cancel()
-        return False
-    if (error := starting.result()) is not None:
-        raise error
+async def _started(engine: Engine) -> bool:
+    """``True`` once the engine has started, which may take long."""
+    await engine.start()
     return True
-
-
-async def _start(engine: Engine) -> EngineUnavailable | None:
-    """The error is handed over, since one that ends a task would be logged as a fault of ours."""
-    try:
-        await engine.start()
-    except EngineUnavailable as error:
-        return error
-    return None
 
 
 def _agent(settings: Settings, engine: Engine, port: int) -> Agent:
@@ -128,27 +105,9 @@ def _name(settings: Settings, port: int) -> str:
 
 async def _drain(server: Server, agent: Agent, timeout_s: float, hurry: asyncio.Event) -> None:
     """Tell the balancers, then let what runs finish, unless a second signal comes."""
-    _log.info("draining: %d running, up to %g s", server.running, timeout_s)
+    log.info("draining: %d running, up to %g s", server.running, timeout_s)
     agent.drain()
     grace_s = DRAIN_GRACE_S if agent.is_registered else 0.0
-    draining = spawn(server.drain(grace_s=grace_s, timeout_s=timeout_s), name="drain")
-    hurrying = spawn(hurry.wait(), name="second signal")
-    await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
-    draining.cancel()
-    hurrying.cancel()
+    await unless(hurry, server.drain(grace_s=grace_s, timeout_s=timeout_s))
     if server.running:
-        _log.warning("%d answers were not complete; they end in an error", server.running)
-
-
-class _StopSignals:
-    """`first` is set by the first SIGTERM or SIGINT, `second` by the next."""
-
-    def __init__(self) -> None:
-        self.first = asyncio.Event()
-        self.second = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._arrived)
-
-    def _arrived(self) -> None:
-        (self.second if self.first.is_set() else self.first).set()
+        log.warning("%d answers were not complete; they end in an error", server.running)

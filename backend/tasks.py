@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _running: Final[set[asyncio.Task[Any]]] = set()  # the loop itself keeps only weak references
 
 
@@ -24,4 +24,4 @@ def spawn(coroutine: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
 def _ended(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("task %s failed", task.get_name(), exc_info=error)
+        log.error("task %s failed", task.get_name(), exc_info=error)

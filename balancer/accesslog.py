@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from balancer.exchange.ports import Record
+from balancer.exchange.outcome import Record
 
 log = logging.getLogger("balancer.accesslog")
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from balancer.cache.bound import Bound
 from balancer.cache.judge_error import BY_WORDS, UNMEASURED, JudgeError, judge_error
 from balancer.config import Config
-from balancer.exchange.checking import Checks, Lot
+from balancer.exchange.checking import Checks
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.judging import Judge, ModelJudge, WordsJudge
 from balancer.exchange.trials import Trials
+from balancer.rng import Rng
 
 
-def learn_from_traffic(config: Config, dispatcher: Dispatcher, rng: Lot, new_id: Callable[[], str]) -> None:
+def learn_from_traffic(config: Config, dispatcher: Dispatcher, rng: Rng, new_id: Callable[[], str]) -> None:
     """Give the dispatcher's cache its bound; nothing where there are no near answers. ``new_id``: of requests."""
     lane = dispatcher.cache
     if lane is None or not config.embedder:

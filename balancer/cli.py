@@ -10,13 +10,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from balancer.admin_client import admin_option
-from balancer.backend_commands import backends
-from balancer.cache_commands import cache
+from balancer.commands.admin_client import admin_option
+from balancer.commands.backends import backends
+from balancer.commands.cache import cache
+from balancer.commands.explain import explain
+from balancer.commands.keys import key
+from balancer.commands.model_options import Structured, model_options, read_model_options
 from balancer.errors import ConfigError
-from balancer.explain_commands import explain
-from balancer.key_commands import key
-from balancer.model_options import Structured, model_options, read_model_options
 from balancer.sources import name_origin, option_name, unread_variables, variables, with_origin
 from balancer.version import told_version
 
@@ -256,7 +256,7 @@ def _config(context: click.Context, options: dict[str, Any]) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
 def status(admin: str, as_json: bool) -> None:
     """Show backends, queue and cache of a running daemon."""
-    from balancer.admin_client import ask, status_text
+    from balancer.commands.admin_client import ask, status_text
 
     found = ask(admin, "GET", "/status")
     click.echo(_dump(found) if as_json else status_text(found))
@@ -271,7 +271,7 @@ def drain(name: str, admin: str, undo: bool, as_json: bool) -> None:
     """Send backend NAME no new requests; what runs on it finishes."""
     from urllib.parse import quote
 
-    from balancer.admin_client import ask
+    from balancer.commands.admin_client import ask
 
     found = ask(admin, "POST", f"/drain/{quote(name, safe='')}" + ("?undo=1" if undo else ""))
     click.echo(_dump(found) if as_json else f"{name} {'takes requests again' if undo else 'is draining'}")
@@ -286,7 +286,7 @@ def purge(admin: str, tenant: str | None, model: str | None, as_json: bool) -> N
     """Forget cached answers."""
     from urllib.parse import urlencode
 
-    from balancer.admin_client import ask
+    from balancer.commands.admin_client import ask
 
     query = urlencode({k: v for k, v in (("tenant", tenant), ("model", model)) if v is not None})
     found = ask(admin, "POST", "/cache/purge" + (f"?{query}" if query else ""))
@@ -301,8 +301,8 @@ def reload(admin: str, as_json: bool) -> None:
 
     All or nothing: if anything is wrong, or needs a restart, all stays as it was.
     """
-    from balancer.admin_client import CHANGE_TIMEOUT_S, ask
-    from balancer.reload import reload_text
+    from balancer.commands.admin_client import CHANGE_TIMEOUT_S, ask
+    from balancer.reload_plan import reload_text
 
     found = ask(admin, "POST", "/reload", timeout_s=CHANGE_TIMEOUT_S)
     click.echo(_dump(found) if as_json else f"reloaded; changed: {reload_text(found) or 'nothing'}")

@@ -21,7 +21,7 @@ from balancer.adapters.embedder.model import PACKAGED_NAME
 from balancer.adapters.embedder.process import Embedder
 from balancer.admission.queue import WaitQueue
 from balancer.cache_learning import learn_from_traffic
-from balancer.caching import cache_lane
+from balancer.cache_setup import cache_lane
 from balancer.compiled import check_sources, is_compiled
 from balancer.config import Config
 from balancer.corking import Cork
@@ -29,7 +29,7 @@ from balancer.doors.accepting import accept_faster
 from balancer.doors.addresses import is_loopback
 from balancer.doors.admin import AdminDoor
 from balancer.doors.agents import Agents
-from balancer.doors.changes import Changes
+from balancer.doors.changes import OperatorChanges
 from balancer.doors.classic import ClassicConnection
 from balancer.doors.clients import Clients
 from balancer.doors.control import ControlConnection
@@ -162,7 +162,7 @@ class Daemon:
             as_json=config.log_json,
             own_models=(own.name,) if own is not None else (),
         )
-        changes = Changes(registry, watch, reloader.reload)
+        changes = OperatorChanges(registry, watch, reloader.reload)
         admin = AdminDoor(
             dispatcher, agents, clients, installed_version(), telemetry.metrics, health=health, changes=changes
         )

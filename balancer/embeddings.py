@@ -15,8 +15,8 @@ from balancer.exchange.dispatcher import Dispatcher
 from balancer.pool.backend import BackendSpec, ModelInfo
 from balancer.pool.detector import PASSIVE
 from balancer.pool.registry import Registry
+from balancer.rng import Rng
 from balancer.routing.policies import make_policy
-from balancer.routing.policy import Rng
 from balancer.routing.select import Router
 from balancer.upstream.embedder import EmbedderUpstream, Encoder
 

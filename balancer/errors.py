@@ -158,7 +158,7 @@ def backend_failed(name: str, why: str, quoted: str = "") -> Failure:
 
 
 def backend_lost(name: str) -> Failure:
-    message = f"backend {name} was lost while it answered"
+    message = f"backend {name} was declared dead"
     return Failure(BACKEND_LOST, message, Source.BACKEND, 502, 1.0, retryable=True)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from balancer.errors import Failure
-from balancer.exchange.ports import Record
+from balancer.exchange.outcome import Record
 from balancer.histogram import Histogram
 
 OTHER: Final = "other"

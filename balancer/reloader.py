@@ -20,7 +20,7 @@ from balancer.errors import ConfigError
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.first_tokens import FirstTokens
 from balancer.exchange.timeline import Limits
-from balancer.reload import Changes, plan_reload, reload_text
+from balancer.reload_plan import Changes, plan_reload, reload_text
 from balancer.routing.policies import make_policy
 from balancer.routing.prefer import preference
 from balancer.routing.select import Router

@@ -19,7 +19,7 @@ The map, from the inside out (nothing above a line knows what stands below it):
 * ``blocking``      the same without asyncio, on a plain socket
 * ``conversation``  the turns of a chat, and which to drop when they outgrow the model's context: pure
 * ``inert``, ``terminal``  text that is safe to show, and how the terminal looks
-* ``oneshot``, ``chat``, ``cli``  the program ``llm-client``
+* ``oneshot``, ``chat``, ``cli``  the program ``llm-client``; ``address``, ``version``: where it asks, what it is
 """
 
 from client.answer import Answer

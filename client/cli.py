@@ -15,6 +15,7 @@ from client.address import parse_address
 from client.chat import Chat
 from client.oneshot import INTERRUPTED, Options, ask_once, read_prompt
 from client.terminal import Terminal, with_line_editing
+from client.version import version_option
 
 EPILOG = """\b
 Examples:
@@ -48,7 +49,12 @@ Exit codes:
 @click.option("--max-tokens", type=click.IntRange(1), metavar="N", help="Stop after so many tokens.")
 @click.option("--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 is the same answer every time.")
 @click.option("--seed", type=int, metavar="N", help="The same seed gives the same answer again.")
-@click.option("--cache", type=click.Choice(sorted(CACHE_CONTROLS)), help="What the balancer's cache may do.")
+@click.option(
+    "--cache",
+    type=click.Choice(sorted(CACHE_CONTROLS)),
+    help="What the balancer's cache may do: answer, and store new answers (default); neither (bypass); answer, or it"
+    " is an error (only); store a new answer (refresh).",
+)
 @click.option("--no-cache", is_flag=True, help="The same as --cache bypass.")
 @click.option(
     "--key-env",
@@ -66,6 +72,7 @@ Exit codes:
     help="To wait for the balancer.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="With -p: backend, cache and speed on standard error.")
+@version_option("llm-client")
 def main(
     host: str,
     port: int | None,

@@ -109,7 +109,7 @@ class Client(asyncio.Protocol):
     ) -> None:
         await self.aclose()
 
-    # --- asyncio.Protocol -------------------------------------------------------------------------------------
+    # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are none by inheritance
@@ -128,7 +128,7 @@ class Client(asyncio.Protocol):
         if not self._closed.done():
             self._closed.set_result(None)
 
-    # --- between session and transport ------------------------------------------------------------------------
+    # --- between session and transport
 
     def _flush(self) -> None:
         """Send what is to be sent; read the socket or not, as the session's buffers allow; close when it failed."""

@@ -47,7 +47,7 @@ class Done:
     model: str | None = None
     backend: str | None = None
     cache: str | None = None
-    """``miss``, ``exact``, ``semantic``, or why the cache was not asked."""
+    """``miss``, ``exact``, ``semantic``, ``joined``, ``shadow``, ``bypass`` or ``off``."""
     similarity: float | None = None
     """Cosine similarity to the cached question, for ``semantic``."""
     entry: str | None = None

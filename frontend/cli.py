@@ -9,6 +9,11 @@ from typing import Final
 
 import click
 
+from client.address import parse_address
+from client.version import version_option
+
+log = logging.getLogger(__name__)
+
 EPILOG: Final = """\b
 Examples:
   llm-frontend                                      http://127.0.0.1:8000, balancer on 127.0.0.1:1234
@@ -24,17 +29,19 @@ class _Address(click.ParamType[tuple[str, int]]):
     name = "HOST:PORT"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        host, colon, port = str(value).rpartition(":")
-        if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            self.fail(f"{value!r} is not HOST:PORT, such as 127.0.0.1:1234", param, ctx)
-        return host.strip("[]"), int(port)
+        try:
+            return parse_address(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EPILOG)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--balancer", type=_Address(), default="127.0.0.1:1234", show_default=True, help="Where to ask.")
-@click.option("--origin", "origins", multiple=True, metavar="URL", help="Another origin whose page may connect.")
+@click.option(
+    "--origin", "origins", multiple=True, metavar="URL", help="Another origin whose page may connect. Repeatable."
+)
 @click.option(
     "--key-env",
     metavar="NAME",
@@ -42,17 +49,24 @@ class _Address(click.ParamType[tuple[str, int]]):
     show_default=True,
     help="Environment variable with the key.",
 )
-@click.option("--max-browsers", default=200, show_default=True, type=click.IntRange(1), help="Connected at once.")
+@click.option("--max-browsers", default=200, show_default=True, type=click.IntRange(1), help="Browsers at once.")
 @click.option(
-    "--max-message", default=512, show_default=True, type=click.IntRange(1, 900), help="KiB, question and turns."
+    "--max-message-kib",
+    default=512,
+    show_default=True,
+    type=click.IntRange(1, 900),
+    metavar="KIB",
+    help="One question with the turns before it.",
 )
 @click.option(
-    "--idle",
+    "--idle-minutes",
     default=30.0,
     show_default=True,
     type=click.FloatRange(0.01),
-    help="Minutes until a quiet browser is let go.",
+    metavar="MINUTES",
+    help="How long a browser may be quiet before it is let go.",
 )
+@version_option("llm-frontend")
 def main(
     host: str,
     port: int,
@@ -60,8 +74,8 @@ def main(
     origins: tuple[str, ...],
     key_env: str,
     max_browsers: int,
-    max_message: int,
-    idle: float,
+    max_message_kib: int,
+    idle_minutes: float,
 ) -> None:
     """Serve a page to talk to the models behind the balancer."""
     try:
@@ -74,7 +88,7 @@ def main(
             raise
         raise click.ClickException(f"{error.name} is not installed: pip install '.[web]' in a checkout") from None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    limits = Limits(browsers_max=max_browsers, message_max_bytes=max_message << 10, idle_max_s=idle * 60)
+    limits = Limits(browsers_max=max_browsers, message_max_bytes=max_message_kib << 10, idle_max_s=idle_minutes * 60)
     app = make_app(
         Balancer(*balancer, key=os.environ.get(key_env) or None),
         origins=[normalised(origin) for origin in origins],
@@ -86,8 +100,11 @@ def main(
         taken = error.errno == errno.EADDRINUSE
         why = "it is taken; choose another with --port" if taken else error.strerror or error
         raise click.ClickException(f"cannot listen on {host}:{port}: {why}") from None
-    shown = f"[{host}]" if ":" in host else host
     if host not in ("127.0.0.1", "::1", "localhost"):
-        logging.warning("whoever reaches %s:%d may ask: the page has no accounts", host, port)
-    click.echo(f"ready: http://{shown}:{listening.getsockname()[1]} (balancer {balancer[0]}:{balancer[1]})")
-    make_server(app, limits).run([listening])
+        log.warning("whoever reaches %s:%d may ask: the page has no accounts", host, port)
+    own = _shown(host, listening.getsockname()[1])
+    make_server(app, limits, lambda: click.echo(f"ready: http://{own} (balancer {_shown(*balancer)})")).run([listening])
+
+
+def _shown(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

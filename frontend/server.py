@@ -6,7 +6,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import uvicorn
@@ -20,7 +20,18 @@ log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """Ends with exit code 0 on SIGTERM or SIGINT; uvicorn's own sends itself the signal again."""
+    """Ends with exit code 0 on SIGTERM or SIGINT; uvicorn's own sends itself the signal again.
+
+    ``ready`` is called once it answers, and minds signals.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -36,8 +47,8 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def make_server(app: ASGIApp, limits: Limits) -> Server:
-    """A server for ``app``, not yet listening."""
+def make_server(app: ASGIApp, limits: Limits, ready: Callable[[], object]) -> Server:
+    """A server for ``app``, not yet listening; ``ready`` is called once it is up."""
     for name in ("uvicorn.error", "websockets"):
         # Below warnings these log what browsers send: paths with their queries, frames.
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -58,7 +69,8 @@ def make_server(app: ASGIApp, limits: Limits) -> Server:
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
-        )
+        ),
+        ready,
     )
 
 

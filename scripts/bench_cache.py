@@ -6,10 +6,10 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from scripts.cache_bench.learned import bench_learned
-from scripts.cache_bench.near import bench_near
-from scripts.cache_bench.pipe import bench_pipe
-from scripts.cache_bench.room import bench_room
+from scripts.bench_cache_parts.learned import bench_learned
+from scripts.bench_cache_parts.near import bench_near
+from scripts.bench_cache_parts.pipe import bench_pipe
+from scripts.bench_cache_parts.room import bench_room
 
 
 def main() -> None:

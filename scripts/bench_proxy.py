@@ -22,7 +22,7 @@ from pathlib import Path
 
 import uvloop
 
-from balancer.admin_client import ask
+from balancer.commands.admin_client import ask
 from balancer.doors.descriptors import raise_limit
 from scripts.bench import pool, report, streams
 from scripts.bench.load import Shape, drive

@@ -2,9 +2,9 @@
 
     scripts/bench_routing [WORKLOAD...] [--rate N] [--seeds N] [--quick] [--only NAME] [--write | --json]
 
-Eight engines are one process that keeps the simulator's model (``scripts/simulation/engine.py``) in real time, each on
-a port of its own, and speaks as a vLLM would. Each balancer in turn stands in front of fresh ones and gets the same
-arrivals, drawn from the seed. Times to the first token are taken at the client; hits are the engines' own count.
+Eight engines are one process that keeps the simulator's model (``scripts/simulate_parts/engine.py``) in real time,
+each on a port of its own, and speaks as a vLLM would. Each balancer in turn stands in front of fresh ones and gets the
+same arrivals, drawn from the seed. Times to the first token are taken at the client; hits are the engines' own count.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from balancer.doors.descriptors import raise_limit
 from balancer.routing.policies import POLICIES
 from scripts.bench.targets import ROUTER_PYTHON
-from scripts.routing_bench.plan import WORKLOADS
-from scripts.routing_bench.report import FORETOLD, Race, row, section, text, write
-from scripts.routing_bench.run import Course, Outcome, live, simulated
-from scripts.routing_bench.targets import CACHE_AWARE, NAMES, OURS, ROUND_ROBIN
+from scripts.bench_routing_parts.plan import WORKLOADS
+from scripts.bench_routing_parts.report import FORETOLD, Race, row, section, text, write
+from scripts.bench_routing_parts.run import Course, Outcome, live, simulated
+from scripts.bench_routing_parts.targets import CACHE_AWARE, NAMES, OURS, ROUND_ROBIN
 
 QUICK_SECONDS, QUICK_RATE = 30.0, 60.0
 """Caches are still cold: a look, and no figures to keep."""

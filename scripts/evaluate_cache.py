@@ -17,11 +17,11 @@ import numpy as np
 
 from balancer.adapters.embedder.model import EmbedderUnavailable, EmbeddingModel
 from balancer.cache.learned import WRONG_SHARE, LearnedVerdict
-from scripts.cache_evaluation import pairs, replay
-from scripts.cache_evaluation.stream import Shape, make_stream
+from scripts.evaluate_cache_parts import pairs, replay
+from scripts.evaluate_cache_parts.stream import Shape, make_stream
 from scripts.labelled_pairs import Pair, read_pairs
-from scripts.verdict_training.embedded import Embedded
-from scripts.verdict_training.splitting import groups, part_of
+from scripts.train_verdict_parts.embedded import Embedded
+from scripts.train_verdict_parts.splitting import groups, part_of
 
 ROOT = Path(__file__).resolve().parent.parent
 VERDICT = ROOT / "balancer" / "cache" / "verdict.npz"

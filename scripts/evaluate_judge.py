@@ -45,7 +45,7 @@ class Result(NamedTuple):
 
 
 def read_labelled(path: Path) -> list[Labelled]:
-    """:class:`ValueError` tells the line that is none."""
+    """`ValueError` tells the line that is none."""
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():

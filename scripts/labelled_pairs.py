@@ -24,8 +24,8 @@ class Pair(NamedTuple):
 def read_pairs(path: Path) -> list[Pair]:
     """Columns a, b and duplicate (or negated, which is its opposite), others are passed over.
 
-    Fields may be quoted as in CSV; in a file where that can't be, quotes are letters. :class:`ValueError` tells what
-    is wrong with another file, and where; :class:`OSError` that it can't be read.
+    Fields may be quoted as in CSV; in a file where that can't be, quotes are letters. `ValueError` tells what
+    is wrong with another file, and where; `OSError` that it can't be read.
     """
     text = _text(path)
     try:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from balancer.cache.judge_error import wilson
+
 Numbers = NDArray[np.floating]
 DRAWS = 20
 DRAW_PAIRS = 4000
 SERVED_MIN = 100
-_Z = 1.959964
 
 
 class Served(NamedTuple):
@@ -31,17 +32,7 @@ def served(labels: Numbers, mask: NDArray[np.bool_]) -> Served:
     count, right = int(mask.sum()), int(labels[mask].sum())
     duplicates = int(labels.sum())
     wrong = (count - right) / count if count else float("nan")
-    return Served(count, right / duplicates if duplicates else float("nan"), wrong, wilson(count - right, count)[1])
-
-
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share."""
-    if not of:
-        return 0.0, 1.0
-    share, square = hits / of, _Z * _Z
-    middle = (share + square / (2 * of)) / (1 + square / of)
-    half = _Z / (1 + square / of) * float(np.sqrt(share * (1 - share) / of + square / (4 * of * of)))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return Served(count, right / duplicates if duplicates else float("nan"), wrong, wilson(count - right, count).high)
 
 
 def reach(labels: Numbers, scores: Numbers, wrong_max: float, served_min: int = SERVED_MIN) -> float:

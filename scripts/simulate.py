@@ -1,6 +1,6 @@
 """Routing policies on simulated engines, in virtual time: ``scripts/simulate [WORKLOAD...] [--policy NAME]...``.
 
-The balancer's own policies, pool, ledger, breaker and queue; engines as a model (``scripts/simulation/engine.py``);
+The balancer's own policies, pool, ledger, breaker and queue; engines as a model (``scripts/simulate_parts/engine.py``);
 heartbeats with delay and loss. The same seed gives the same table. ``--list`` tells the workloads.
 """
 
@@ -13,11 +13,11 @@ from dataclasses import replace
 
 from balancer.routing.policies import POLICIES
 from balancer.routing.policy import Policy
-from scripts.simulation.cache_aware import CacheAware
-from scripts.simulation.clock import Clock
-from scripts.simulation.cluster import Cluster
-from scripts.simulation.report import HEAD, Result, line, mean, result
-from scripts.simulation.workloads import WORKLOADS, Workload
+from scripts.simulate_parts.cache_aware import CacheAware
+from scripts.simulate_parts.clock import Clock
+from scripts.simulate_parts.cluster import Cluster
+from scripts.simulate_parts.report import HEAD, Result, line, mean, result
+from scripts.simulate_parts.workloads import WORKLOADS, Workload
 
 ENDS_WITHIN_S = 60.0
 """What runs when the last request has arrived may take so long."""
@@ -78,7 +78,7 @@ def main() -> None:
                 drawn.append((name, rate, policy, found))
                 print(line(policy, found), flush=True)
     if options.plot and drawn:
-        from scripts.simulation.plot import draw
+        from scripts.simulate_parts.plot import draw
 
         draw(drawn, options.plot)
 

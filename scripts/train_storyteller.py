@@ -1,10 +1,9 @@
-#!/usr/bin/env python
 """Train the built-in model `storyteller` from nothing on stories that our own generator writes.
 
 Examples:
-  scripts/train_storyteller.py --minutes 75 --output backend/models/storyteller
-  scripts/train_storyteller.py --tokens 20000000 --device cuda --output /tmp/storyteller-gpu
-  scripts/train_storyteller.py --minutes 10 --start-from backend/models/storyteller --seed 2 --rate 0.5 \\
+  scripts/train_storyteller --minutes 75 --output backend/models/storyteller
+  scripts/train_storyteller --tokens 20000000 --device cuda --output /tmp/storyteller-gpu
+  scripts/train_storyteller --minutes 10 --start-from backend/models/storyteller --seed 2 --rate 0.5 \\
       --wide-names --names-inside --output /tmp/more
 
 The learning rate falls to nothing at the end of the budget (minutes or tokens, whichever is used up first), so a run
@@ -20,13 +19,10 @@ import itertools
 import json
 import math
 import random
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from backend.storyteller.batches import IGNORED, Example, batches, documents
 from backend.storyteller.tokenizer import END, build

@@ -2,7 +2,7 @@
 
 Files are tab-separated with columns a, b, duplicate (or negated), perhaps gzipped. Pairs that differ in a number, a
 name, the polarity or the order are made from the questions, prompts from templates. A ninth is kept aside to find
-thresholds, another one for the figures in the file's metadata (`scripts/verdict_training/splitting.py`). Texts are
+thresholds, another one for the figures in the file's metadata (`scripts/train_verdict_parts/splitting.py`). Texts are
 embedded once, into ``--work`` (10 KB a text). On one core: some 5 minutes for 170,000 texts, 2 minutes an epoch and 4
 for the thresholds. The same files, the same seed and an empty ``--work`` give the same bytes on the same machine.
 """
@@ -26,13 +26,13 @@ from balancer.cache.features import features
 from balancer.cache.gates import refusal
 from balancer.cache.learned import FORMAT, GATED_PENALTY
 from balancer.cache.lexicon import BUCKETS, Lexis, bucket, lexis
-from scripts.cache_evaluation.stream import Shape
+from scripts.evaluate_cache_parts.stream import Shape
 from scripts.labelled_pairs import Pair
-from scripts.verdict_training.collecting import Labelled, collect
-from scripts.verdict_training.embedded import Embedded
-from scripts.verdict_training.fitting import Example, fit, logits, weights_of
-from scripts.verdict_training.measuring import fitted, measured, thresholds
-from scripts.verdict_training.traffic import wrong_at_most
+from scripts.train_verdict_parts.collecting import Labelled, collect
+from scripts.train_verdict_parts.embedded import Embedded
+from scripts.train_verdict_parts.fitting import Example, fit, logits, weights_of
+from scripts.train_verdict_parts.measuring import fitted, measured, thresholds
+from scripts.train_verdict_parts.traffic import wrong_at_most
 
 OUT: Final = Path(__file__).resolve().parent.parent / "balancer" / "cache" / "verdict.npz"
 WORK: Final = Path(__file__).resolve().parent.parent / "build" / "verdict-embedded"

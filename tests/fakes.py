@@ -15,10 +15,11 @@ from balancer.admission.queue import WaitQueue
 from balancer.cache.keys import KeyRules
 from balancer.cache.store import CacheLimits, CacheStore
 from balancer.errors import Failure
-from balancer.exchange.cached import CacheLane
+from balancer.exchange.cache_lane import CacheLane
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.exchange import Exchange
-from balancer.exchange.ports import Embedding, Opening, Outcome, Receiver, TokenVectors, Vector
+from balancer.exchange.outcome import Opening, Outcome
+from balancer.exchange.ports import Embedding, Receiver, TokenVectors, Vector
 from balancer.exchange.timeline import Limits
 from balancer.pool.backend import BackendSpec
 from balancer.pool.load import Load
@@ -324,7 +325,7 @@ class Hall:
             self.clock.now = min(self.clock.now + 0.25, ends_at)
             if beats:
                 for name in self.leases:
-                    if self.registry.lease(self.leases[name]) is not None:
+                    if self.registry.member(self.leases[name]) is not None:
                         self.beat(name)
             self.dispatcher.pool_changed(self.registry.advance(self.clock.now))
             self.dispatcher.advance(self.clock.now)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import SystemRandom
-from typing import Any, Final, TypeVar
+from typing import Final
 from urllib.parse import SplitResult
 
 from backend.agent.agent import Agent
@@ -20,16 +19,12 @@ from backend.agent.discovery import Found, Wanted, discover
 from backend.agent.fetch import EngineHttp, EngineSilent
 from backend.agent.identity import Identity, is_loopback
 from backend.agent.poller import Poller
-from backend.errors import EngineUnavailable
+from backend.stopping import DRAIN_GRACE_S, StopSignals, unless
 from backend.tasks import spawn
 
-T = TypeVar("T")
-
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 RETRY_S: Final = 1.0
-DRAIN_GRACE_S: Final = 0.5
-"""Requests that were on their way when the balancers were told of the drain have arrived after this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +59,16 @@ async def run(settings: Settings, ready: Callable[[Ready], None]) -> None:
 
     Raises `EngineUnavailable` if the engine can't stand behind a balancer as it is.
     """
-    first, second = _stop_signals()
+    stop = StopSignals()
     http = EngineHttp(settings.engine_url, settings.key)
-    found = await _unless(first, _awaited(http, settings.wanted))
+    found = await unless(stop.first, _awaited(http, settings.wanted))
     if found is None:
         return
     identity = _identity(settings, found)
     _tell(settings, found, identity)
 
     def register_again(now: Found) -> None:
-        _log.info("the engine offers something else now: %s", ", ".join(m.name for m in now.models))
+        log.info("the engine offers something else now: %s", ", ".join(m.name for m in now.models))
         agent.register_again(_identity(settings, now, identity.instance))
 
     poller = Poller(http, found, settings.wanted, interval_s=settings.poll_interval_s, changed=register_again)
@@ -87,10 +82,10 @@ async def run(settings: Settings, ready: Callable[[Ready], None]) -> None:
     polling = spawn(poller.run(), name="poll engine")
     agent.start()
     try:
-        if await _unless(first, agent.until_registered()):
+        if await unless(stop.first, agent.until_registered()):
             ready(Ready(identity.name, found.engine, settings.engine_url.geturl(), tuple(m.name for m in found.models)))
-        await first.wait()
-        await _unless(second, _drain(agent, poller, settings.drain_timeout_s))
+        await stop.first.wait()
+        await unless(stop.second, _drain(agent, poller, settings.drain_timeout_s))
         await agent.close()
     finally:
         polling.cancel()
@@ -104,7 +99,7 @@ async def _awaited(http: EngineHttp, wanted: Wanted) -> Found:
             return await discover(http, wanted)
         except EngineSilent as silent:
             if not complained:
-                _log.warning("waiting for the engine at %s: %s", http.url.geturl(), silent)
+                log.warning("waiting for the engine at %s: %s", http.url.geturl(), silent)
             complained = True
         await asyncio.sleep(RETRY_S)
 
@@ -114,7 +109,7 @@ async def _drain(agent: Agent, poller: Poller, timeout_s: float) -> None:
     agent.drain()
     if not agent.is_registered:
         return
-    _log.info("draining, up to %g s; the engine itself is left alone", timeout_s)
+    log.info("draining, up to %g s; the engine itself is left alone", timeout_s)
     try:
         async with asyncio.timeout(timeout_s):
             await asyncio.sleep(DRAIN_GRACE_S)
@@ -124,39 +119,7 @@ async def _drain(agent: Agent, poller: Poller, timeout_s: float) -> None:
                 await poller.polled.wait()
                 await poller.polled.wait_for(lambda: not poller.watch.answers or poller.watch.known_load == 0)
     except TimeoutError:
-        _log.info("leaving after %g s", timeout_s)
-
-
-async def _unless(stop: asyncio.Event, doing: Coroutine[Any, Any, T]) -> T | None:
-    """The outcome, or ``None`` if ``stop`` is set first. Raises `EngineUnavailable` if that is the outcome."""
-    task = spawn(_caught(doing), name="until stopped")
-    stopping = spawn(stop.wait(), name="stop signal")
-    try:
-        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        outcome = task.result() if task.done() else None
-    finally:
-        task.cancel()
-        stopping.cancel()
-    if isinstance(outcome, EngineUnavailable):
-        raise outcome
-    return outcome
-
-
-async def _caught(doing: Coroutine[Any, Any, T]) -> T | EngineUnavailable:
-    """The error is handed over, since one that ends a task would be logged as a fault of ours."""
-    try:
-        return await doing
-    except EngineUnavailable as error:
-        return error
-
-
-def _stop_signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """Set by the first SIGTERM or SIGINT, and by the next."""
-    first, second = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: (second if first.is_set() else first).set())
-    return first, second
+        log.info("leaving after %g s", timeout_s)
 
 
 def _identity(settings: Settings, found: Found, instance: str | None = None) -> Identity:
@@ -189,18 +152,18 @@ def _default_name(settings: Settings, port: int) -> str:
 def _tell(settings: Settings, found: Found, identity: Identity) -> None:
     """What was found, and what an operator should know of it."""
     lengths = (f"{model.name} ({model.context_length or 'unknown'} tokens)" for model in found.models)
-    _log.info(
+    log.info(
         "engine %s at %s: %s; endpoints %s; %d slots",
         f"{found.engine} {found.version}".strip(), settings.engine_url.geturl(), ", ".join(lengths),
         ", ".join(found.endpoints), found.slots,
     )  # fmt: skip
     if found.engine == OLLAMA and settings.wanted.slots is None:
-        _log.info("Ollama does not tell OLLAMA_NUM_PARALLEL: %d slots taken; --slots says it", found.slots)
+        log.info("Ollama does not tell OLLAMA_NUM_PARALLEL: %d slots taken; --slots says it", found.slots)
     if settings.key:
-        _log.warning("the engine's key is for this agent's own questions; balancers ask without it")
+        log.warning("the engine's key is for this agent's own questions; balancers ask without it")
     elsewhere = [host for host, _ in settings.balancers if not is_loopback(host)]
     if elsewhere and identity.url is None:
-        _log.info(
+        log.info(
             "balancers elsewhere will dial this machine's own address, port %d: the engine must listen there, not"
-            " only on loopback (or say another url with --advertise)", identity.port
+            " only on loopback (or say another url with --advertise-url)", identity.port
         )  # fmt: skip

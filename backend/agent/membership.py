@@ -25,7 +25,7 @@ from backend.tasks import spawn
 from balancer.wire import control, heartbeat
 from balancer.wire.errors import RemoteProtocolError
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 SEND_S = 0.5
 
@@ -117,7 +117,7 @@ class Membership:
             self._refused.reset()
             self._complained = ""
             self.registered.set()
-            _log.info("registered with %s as %s, lease %d", self.balancer, self._identity.name, lease_key.lease.id)
+            log.info("registered with %s as %s, lease %d", self.balancer, self._identity.name, lease_key.lease.id)
             if self._draining:
                 link.send("drain", True)
             await self._hold(link, lease_key)
@@ -164,11 +164,11 @@ class Membership:
                     self._acked(plan, sequence, by_udp=False)
                 elif kind == "drain":
                     self._drained_by_balancer = bool(fields)
-                    _log.info("%s %s this backend", self.balancer, "drains" if fields else "no longer drains")
-                elif kind in ("refused", "conflict", "error"):
-                    _log.warning("%s says: %s", self.balancer, fields)
+                    log.info("%s %s this backend", self.balancer, "drains" if fields else "no longer drains")
+                elif kind == "refused":
+                    log.warning("%s refuses: %s", self.balancer, fields)
         except (OSError, RemoteProtocolError) as error:
-            _log.debug("control connection to %s: %s", self.balancer, error)
+            log.debug("control connection to %s: %s", self.balancer, error)
 
     async def _read_acks(self, udp: asyncio_dgram.DatagramClient, plan: BeatPlan, lease_key: LeaseKey) -> None:
         while True:
@@ -189,15 +189,15 @@ class Membership:
         if plan.blocked != self._udp_blocked:
             self._udp_blocked = plan.blocked
             if plan.blocked:
-                _log.warning("UDP to %s does not arrive; beating over the control connection", self.balancer)
+                log.warning("UDP to %s does not arrive; beating over the control connection", self.balancer)
             else:
-                _log.info("UDP to %s arrives again", self.balancer)
+                log.info("UDP to %s arrives again", self.balancer)
 
     def _complain(self, why: str, wait_s: float) -> None:
         """Say once what is wrong, not once a try."""
         level = logging.DEBUG if why == self._complained else logging.WARNING
         self._complained = why
-        _log.log(level, "not registered with %s: %s; trying again in %.1f s", self.balancer, why, wait_s)
+        log.log(level, "not registered with %s: %s; trying again in %.1f s", self.balancer, why, wait_s)
 
 
 async def _send_datagram(udp: asyncio_dgram.DatagramClient, datagram: bytes) -> None:

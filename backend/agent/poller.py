@@ -14,7 +14,7 @@ from backend.agent.watch import EngineWatch
 from backend.errors import EngineUnavailable
 from balancer.wire import engine_metrics
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 METRICS_RETRY_S: Final = 30.0
 """An engine without metrics is asked for them again after this long."""
@@ -73,13 +73,13 @@ class Poller:
         except (EngineSilent, EngineUnavailable) as silent:
             self.watch.failed()
             if was_there and not self.watch.answers:
-                _log.warning("the engine does not answer, not ready: %s", silent)
+                log.warning("the engine does not answer, not ready: %s", silent)
             return
         if was_there:
             self.watch.answered()
         else:
             self.watch.began_anew(self._clock())
-            _log.info("the engine answers again")
+            log.info("the engine answers again")
         if now >= self._metrics_at:
             await self._measure()
 
@@ -95,7 +95,7 @@ class Poller:
         try:
             answer = await self._http.get("/metrics")
         except EngineSilent as silent:
-            _log.debug("no metrics now: %s", silent)
+            log.debug("no metrics now: %s", silent)
             return
         text = answer.body.decode("utf-8", "replace") if answer.status == 200 else ""
         metrics = engine_metrics.parse_load(text)
@@ -107,11 +107,11 @@ class Poller:
             self.watch.measured(metrics, now)
         if self._has_metrics is not (metrics is not None):
             self._has_metrics = metrics is not None
-            _log.info("load is read from the engine's /metrics" if self._has_metrics else _NO_METRICS)
+            log.info("load is read from the engine's /metrics" if self._has_metrics else _NO_METRICS)
 
     def _tell_stall(self) -> None:
         stalled, self._stalled = self._stalled, self.watch.load(self._clock()).stuck
         if self._stalled and not stalled:
-            _log.warning("the engine has work and makes no progress, not ready")
+            log.warning("the engine has work and makes no progress, not ready")
         elif stalled and not self._stalled and self.watch.answers:
-            _log.info("the engine makes progress again")
+            log.info("the engine makes progress again")

@@ -22,7 +22,7 @@ CONTINUE_FINAL_MESSAGE: Final = "continue_final_message"
 """Ability: a partial assistant message at the end of a conversation is continued, not answered."""
 
 STUCK_MS: Final = 10_000
-"""Work and no step for this long is stuck."""
+"""Work, be it running or only waiting, and no step for this long is stuck: where nothing runs, nothing holds it up."""
 
 
 @dataclass(frozen=True, slots=True)

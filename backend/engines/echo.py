@@ -12,7 +12,7 @@ import asyncio
 import re
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, cycle
 
 from backend.engines.base import (
@@ -58,7 +58,7 @@ class EchoEngine:
         """Nothing to load."""
 
     def submit(self, request: GenerationRequest, sink: Sink) -> EchoGeneration:
-        generation = EchoGeneration(request, sink, self._info.max_model_len)
+        generation = EchoGeneration(request, sink, self._info.max_model_len, self._end_cancelled_soon)
         if not self._running:
             self._stepped_at = time.monotonic()
         self._running.append(generation)
@@ -97,16 +97,30 @@ class EchoEngine:
         self._rate.add(len(stepping), self._stepped_at)
         self._schedule()
 
+    def _end_cancelled_soon(self) -> None:
+        """Not at the next step, which may be far off; nor at once, since a sink may cancel from within a piece."""
+        asyncio.get_running_loop().call_soon(self._end_cancelled)
+
+    def _end_cancelled(self) -> None:
+        found, self._running = self._running, []
+        self._running = [generation for generation in found if not generation.is_cancelled or generation.step()]
+        if not self._running and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
 
 class EchoGeneration:
     """One answer on its way."""
 
-    def __init__(self, request: GenerationRequest, sink: Sink, max_model_len: int) -> None:
+    def __init__(
+        self, request: GenerationRequest, sink: Sink, max_model_len: int, cancelled: Callable[[], None]
+    ) -> None:
         self.completion_tokens = 0
         self.is_started = False
+        self.is_cancelled = False
+        self._tell_cancelled = cancelled
         self._sink = sink
         self._stops = StopScanner(request.sampling.stop, request.so_far.text)
-        self._cancelled = False
         self._error: BackendError | None = None
         self._prompt_ids: tuple[int, ...] | None = ()
         self._words: Iterator[str] = iter(())
@@ -151,17 +165,18 @@ class EchoGeneration:
         return len(self._prompt_ids or ())
 
     def cancel(self) -> None:
-        self._cancelled = True
+        self.is_cancelled = True
+        self._tell_cancelled()
 
     def step(self) -> bool:
         """Say one more word; whether there is more to come."""
         if self._error is not None:
             self._sink.failed(self._error)
             return False
-        if not self.is_started and not self._cancelled:
+        if not self.is_started and not self.is_cancelled:
             self.is_started = True
             self._sink.started(self._prompt_ids or ())
-        if self._cancelled:
+        if self.is_cancelled:
             return self._finish("cancelled")
         word = next(self._words, None)
         if word is None:

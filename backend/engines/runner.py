@@ -17,7 +17,7 @@ from backend.engines.slot_cache import Placement, SlotCache, round_up
 if TYPE_CHECKING:
     import torch
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 ROWS_STEP: Final = 4
 """Batches are filled up to a multiple of this: matrix products of 1 to 3 rows take another path in the BLAS library
@@ -212,7 +212,7 @@ def make_runner(model: Any, rows: int, max_length: int) -> Runner:
         reason = "its logits would differ"
     except Exception as error:  # whatever an architecture unknown to us raises
         reason = f"{type(error).__name__}: {error}"
-    _log.warning("this architecture can't share a batch (%s): one sequence after the other", reason)
+    log.warning("this architecture can't share a batch (%s): one sequence after the other", reason)
     return SoloRunner(model)
 
 

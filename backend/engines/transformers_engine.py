@@ -35,7 +35,7 @@ from backend.engines.scheduler import Counts, Scheduler
 from backend.engines.sequence import Sequence
 from backend.errors import BackendError, EngineFailed, InvalidRequest, ShuttingDown
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 UNDELIVERED_STEPS_MAX: Final = 64
 """The worker waits when the event loop is so many steps behind."""
@@ -148,7 +148,7 @@ class TransformersEngine:
             else:
                 job.sink.started(what)
         except Exception:  # one request's trouble must not be that of all in its step
-            _log.exception("a request could not take what the engine made")
+            log.exception("a request could not take what the engine made")
 
     # --- the worker's thread
 
@@ -223,7 +223,7 @@ class Worker:
                 if piece.finish_reason is not None:
                     del self._jobs[sequence]
         except Exception as error:
-            _log.exception("the engine failed; every running request ends")
+            log.exception("the engine failed; every running request ends")
             failed = EngineFailed(f"the engine failed: {type(error).__name__}")
             emissions += [(job, failed) for job in self._jobs.values()]
             self._jobs.clear()
@@ -235,7 +235,7 @@ class Worker:
         except BackendError as error:
             emissions.append((job, error))
         except Exception as error:  # a tokenizer's own trouble with a text
-            _log.warning("a prompt could not be encoded: %s", type(error).__name__)
+            log.warning("a prompt could not be encoded: %s", type(error).__name__)
             emissions.append((job, InvalidRequest("the model's tokenizer can't encode this prompt", param="prompt")))
         else:
             self._jobs[sequence] = job

@@ -1,1 +1,5 @@
-"""One third-party library each, behind an interface of ours; imported only where it is used."""
+"""One third-party library each, behind an interface of ours; imported only where it is used.
+
+* ``embedder``  sentence-transformers, in a process of its own
+* ``metrics``   prometheus-client
+"""

@@ -10,17 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Protocol
+
+from balancer.rng import Rng
 
 Arms = Sequence[tuple[str, float]]
 """Models with their weights: at least one is above 0, none below."""
-
-
-class Rng(Protocol):
-    """A source of random numbers, such as `random.Random`."""
-
-    def random(self) -> float:
-        """In [0, 1)."""
 
 
 def point_of(name: str, tenant: str, session: str) -> float:

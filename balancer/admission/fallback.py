@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from balancer.admission.aliases import ModelRules
-from balancer.admission.canary import Rng, arm_of
+from balancer.admission.canary import arm_of
 from balancer.errors import Failure, model_not_allowed
+from balancer.rng import Rng
 
 _NO_ROOM: Final = frozenset(
     {"no_backend", "model_not_found", "wrong_endpoint", "context_length_exceeded", "queue_full", "queue_timeout"}

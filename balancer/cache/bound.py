@@ -185,7 +185,7 @@ class Bound:
         pool.limit = self._posterior.limit(pool.tally.counts, pool.weights)
         pool.learned += 1
 
-    # Inside
+    # --- inside
 
     def _foremost(self) -> list[tuple[tuple[str, str], Pool]]:
         informed = [item for item in self.pools.items() if item[1].informed]

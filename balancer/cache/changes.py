@@ -20,7 +20,7 @@ Change: TypeAlias = Came | bytes
 """An entry that came, or the key of one that left."""
 
 
-class Changes:
+class StoreChanges:
     """Bounded: of too many that nobody took nothing is known but that all must be told anew."""
 
     __slots__ = ("_lost", "_most", "_untaken")

@@ -1,4 +1,6 @@
-"""What the cache did, for people and for the status page. Every request ends in exactly one of the first four."""
+"""What the cache did, for people and for the status page. Every request ends in exactly one of
+hits_exact, hits_semantic, misses and skips.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,14 @@ class Counters:
 
     hits_exact: int = 0
     hits_semantic: int = 0
-    saved_tokens: int = 0
-    """Completion tokens that hits gave and no backend had to make."""
-    saved_s: float = 0.0
-    """Seconds that backends had worked on the answers that hits gave."""
     misses: int = 0
     skips: Counter[str] = field(default_factory=Counter)
     """Requests for which the cache was not asked, by reason: ``bypass``, ``temperature``, ``n``, ..."""
 
+    saved_tokens: int = 0
+    """Completion tokens that hits gave and no backend had to make."""
+    saved_s: float = 0.0
+    """Seconds that backends had worked on the answers that hits gave."""
     near_skips: Counter[str] = field(default_factory=Counter)
     """Requests asked of the exact tier alone, by reason: ``tools``, ``embedder_busy``, ``embedder_late``, ..."""
     near_refusals: Counter[str] = field(default_factory=Counter)

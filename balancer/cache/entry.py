@@ -107,7 +107,7 @@ def entry_for(
     made_s: float = 0.0,
     asked: str = "",
 ) -> Entry:
-    """The entry for an answer; :class:`ValueError` for a request that is not cached (``keys.exact`` is ``None``).
+    """The entry for an answer; `ValueError` for a request that is not cached (``keys.exact`` is ``None``).
 
     ``asked``: the last user text where ``keys`` hold none.
     """

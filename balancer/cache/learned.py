@@ -40,7 +40,7 @@ class LearnedVerdict:
     """Reads texts and judges pairs of them. For use from one thread."""
 
     def __init__(self, data: bytes, wrong_share: float = WRONG_SHARE) -> None:
-        """``data``: the file's bytes; :class:`BadVerdictFile` if they are not such a file's."""
+        """``data``: the file's bytes; `BadVerdictFile` if they are not such a file's."""
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 meta = json.loads(bytes(arrays["meta"]))

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from balancer.cache.changes import Came, Changes
+from balancer.cache.changes import Came, StoreChanges
 from balancer.cache.counters import Counters
 from balancer.cache.entry import Entry
 from balancer.cache.reading import Reading
@@ -23,7 +23,7 @@ from balancer.cache.reading import Reading
 CREDIT_AT_FIRST: Final = 0.5
 """For an answer that took as long to make as the mean; less than 1 is none."""
 CREDIT_A_HIT: Final = 2.0
-"""Likewise."""
+"""As much again for each hit, in the same measure."""
 CREDIT_MAX: Final = 8.0
 PASSED_OVER_MAX: Final = 8
 """At one eviction."""
@@ -63,7 +63,7 @@ class EntryLRU:
         """That the answers of late took to make."""
         self.near: dict[bytes, NearPart] = {}
         """To be read; `extend` and `shrink` change it."""
-        self.changes: Changes | None = None
+        self.changes: StoreChanges | None = None
         """Hears of every entry that comes or leaves, if anybody wants to know."""
         self.size_bytes = 0
 

@@ -42,7 +42,7 @@ class Network:
     """The weights, and what they make of texts."""
 
     def __init__(self, weights: Mapping[str, NDArray[np.floating]]) -> None:
-        """:class:`KeyError` or :class:`ValueError` for weights that are not such a network's."""
+        """`KeyError` or `ValueError` for weights that are not such a network's."""
         at = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in weights.items()}
         self._project, self._project_bias = at["P.weight"].T.copy(), at["P.bias"]
         self._seek, self._seek_bias = at["A.weight"].T.copy(), at["A.bias"]

@@ -1,6 +1,6 @@
 """Entries in LRU order within bounds, and the vectors of their questions in step with them.
 
-Every way out of the store (eviction, replacement, expiry, purge) is one way out of :class:`EntryLRU`, and that takes
+Every way out of the store (eviction, replacement, expiry, purge) is one way out of `EntryLRU`, and that takes
 the vector along: the index holds a vector if and only if the store holds the entry.
 Vectors lie in one matrix per scope, created with the first and dropped with the last of them.
 """
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from balancer.cache.changes import Changes
+from balancer.cache.changes import StoreChanges
 from balancer.cache.counters import Counters
 from balancer.cache.denials import Denials
 from balancer.cache.entry import Entry
@@ -62,7 +62,7 @@ class CacheStore:
     def size_bytes(self) -> int:
         return self._entries.size_bytes
 
-    # Lookup
+    # --- lookup
 
     def lookup_exact(self, keys: CacheKeys, now: float) -> Hit | None:
         """The entry of an equal request, if there is one that still holds and fits the token limit."""
@@ -148,7 +148,7 @@ class CacheStore:
         """The request was not looked up: ``keys.skip``, or what the request's control says."""
         self.counters.skips[reason] += 1
 
-    # Change
+    # --- change
 
     def put(
         self,
@@ -247,9 +247,9 @@ class CacheStore:
         self.counters.reported_wrong += 1
         return entry
 
-    def follow(self) -> Changes:
+    def follow(self) -> StoreChanges:
         """From now on all that comes and leaves is told there."""
-        self._entries.changes = changes = Changes()
+        self._entries.changes = changes = StoreChanges()
         return changes
 
     def restore(self, entry: Entry, now: float, *, oldest: bool = False) -> bool:
@@ -281,7 +281,7 @@ class CacheStore:
             **self.counters.as_dict(),
         }
 
-    # Inside
+    # --- inside
 
     def _count_saved(self, entry: Entry) -> None:
         self.counters.saved_tokens += entry.completion_tokens or 0

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 from balancer.cache.keys import CacheKeys
 from balancer.cache.store import CacheStore
 
-MOST: Final = 100_000
+WAITING_MAX: Final = 100_000
 """Beyond, the oldest answer equal questions alone."""
-A_TURN: Final = 16
+PER_TICK_MAX: Final = 16
 """Handed to the embedder at once: a few dozen a second, behind all lookups."""
 
 
@@ -28,7 +28,7 @@ class Waiting(NamedTuple):
 class Unembedded:
     """The latest come first: those that are hit soonest, as a rule."""
 
-    def __init__(self, store: CacheStore, most: int = MOST) -> None:
+    def __init__(self, store: CacheStore, most: int = WAITING_MAX) -> None:
         self._store = store
         self._waiting: deque[Waiting] = deque(maxlen=most)
 
@@ -49,7 +49,7 @@ class Unembedded:
         """
         if embedder is None:
             return
-        for _ in range(min(A_TURN, len(self._waiting))):
+        for _ in range(min(PER_TICK_MAX, len(self._waiting))):
             key, scope, of = self._waiting.pop()
             entry = self._store.entry(key) if of == embedder else None
             if entry is None:

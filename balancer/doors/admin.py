@@ -22,7 +22,7 @@ from balancer.doors.addresses import parse_ip
 from balancer.doors.agents import Agents
 from balancer.doors.answer import Answer, Pending, error_answer
 from balancer.doors.cache_routes import CacheRoutes
-from balancer.doors.changes import Changes
+from balancer.doors.changes import OperatorChanges
 from balancer.doors.clients import Clients
 from balancer.doors.explaining import explained
 from balancer.doors.health import Health
@@ -45,7 +45,7 @@ class AdminDoor:
         metrics: Callable[[str], tuple[bytes, str]] | None = None,
         *,
         health: Health,
-        changes: Changes,
+        changes: OperatorChanges,
     ) -> None:
         """``metrics``: the text of all metrics and its type, for what a scraper accepts."""
         self._dispatcher = dispatcher

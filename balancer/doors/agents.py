@@ -123,7 +123,7 @@ class Agents:
         if head is None:
             self._dropped("malformed")
             return None
-        member = self._registry.lease(head.lease_id)
+        member = self._registry.member(head.lease_id)
         if member is None:
             self._dropped("unknown_lease")
             return None

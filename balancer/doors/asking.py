@@ -39,7 +39,7 @@ def make_request(
                 return bad_request(f'"{name}" must be at most {most}', f"invalid_{name}")
     if "messages" in body:
         messages = body["messages"]
-        if not isinstance(messages, list) or not messages or _any_other(messages):
+        if not isinstance(messages, list) or not messages or _has_non_object(messages):
             return bad_request('"messages" must be a list of at least one message', "invalid_messages")
         if len(messages) > MESSAGES_MAX:
             return bad_request(f"more than {MESSAGES_MAX} messages", "too_many_messages")
@@ -69,8 +69,8 @@ def make_asked(ask: Ask, *, id: str, tenant: str, explains: bool) -> Request | F
     )
 
 
-def _any_other(messages: list[Any]) -> bool:
-    """Than objects."""
+def _has_non_object(messages: list[Any]) -> bool:
+    """Whether some message is no object."""
     for message in messages:  # noqa: SIM110 - `any` takes three times as long
         if not isinstance(message, dict):
             return True

@@ -22,7 +22,7 @@ from balancer.doors.clients import LOCAL_TENANT, Clients
 from balancer.doors.http import HttpConnection
 from balancer.doors.native_answer import failure_line
 from balancer.errors import Failure
-from balancer.exchange.cached import CacheLane
+from balancer.exchange.cache_lane import CacheLane
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.journal import Answer as Told
 from balancer.wire import native

@@ -25,7 +25,7 @@ from balancer.wire.jsontext import decode_object
 _NOTE: Final = "until the balancer ends: what shall last goes into its settings"
 
 
-class Changes:
+class OperatorChanges:
     """``reload`` reads the settings again; it raises `ConfigError`."""
 
     def __init__(self, registry: Registry, watch: Watch, reload: Callable[[], Awaitable[dict[str, Any]]]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import uuid
 from collections.abc import Collection
 from typing import cast
 
+from balancer.addressing import address_of
 from balancer.doors.addresses import IPNetwork, host_of, parse_ip, why_not_dial
 from balancer.doors.agents import Agents
 from balancer.pool.backend import CLASSIC_MODEL, BackendSpec, ModelInfo
@@ -20,7 +20,6 @@ from balancer.wire.limits import PIPELINED_MAX_BYTES
 SLOTS = 1
 """A classic backend works on one prompt at a time."""
 HELLO_MAX_BYTES = 512
-RESOLVE_S = 5.0
 
 
 class ClassicBackend(asyncio.Protocol):
@@ -71,9 +70,7 @@ class ClassicBackend(asyncio.Protocol):
         peer = host_of(self._transport.get_extra_info("peername"))
         own = host_of(self._transport.get_extra_info("sockname"))
         try:
-            async with asyncio.timeout(RESOLVE_S):
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            address = parse_ip(str(found[0][4][0]))
+            address = parse_ip(await address_of(host, port))
         except (OSError, TimeoutError, ValueError) as error:
             self._refuse(f"{host}: {error}")
             return

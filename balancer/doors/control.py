@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from balancer.addressing import address_of
 from balancer.doors.addresses import host_of, is_loopback, why_not_dial
 from balancer.doors.agents import Agents
 from balancer.pool.backend import BackendSpec, ModelInfo
@@ -28,8 +29,8 @@ from balancer.wire.lines import LineDecoder
 log = logging.getLogger("balancer.control")
 
 HANDSHAKE_S = 10.0
-RESOLVE_S = 5.0
 RETRY_REFUSED_S = 30.0
+"""When a refused agent may ask again: somebody has to change a setting first."""
 _SHOWN_KIND_MAX = 40
 
 
@@ -198,12 +199,10 @@ async def resolved_spec(register: Register) -> BackendSpec:
     if url.scheme not in ("http", "https") or not url.hostname or url.username is not None or not plain:
         raise ValueError("expected http://HOST:PORT")
     port = url.port or (443 if url.scheme == "https" else 80)
-    async with asyncio.timeout(RESOLVE_S):
-        found = await asyncio.get_running_loop().getaddrinfo(url.hostname, port, type=socket.SOCK_STREAM)
     return BackendSpec(
         name=register.name,
         kind="native",
-        host=str(found[0][4][0]),
+        host=await address_of(url.hostname, port),
         port=port,
         tls=url.scheme == "https",
         path_prefix=url.path.rstrip("/"),

@@ -41,7 +41,7 @@ class HttpConnection(asyncio.Protocol):
         self.peer = ""
         """The client's address."""
         self.read: object = None
-        """What whoever answers has read of the last head, for when it comes again."""
+        """What the answering side parsed from the last head; used again if the same head comes."""
         self._pending: Pending | None = None
         self._asked: HttpRequest | None = None
         self._id = ""

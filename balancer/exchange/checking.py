@@ -18,22 +18,27 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from balancer.cache.bound import Bound
 from balancer.cache.judge_error import RATE_MAX, JudgeError
 from balancer.cache.observations import EQUAL, WRONG
 from balancer.cache.store import Hit
-from balancer.exchange.aside import Aside, has_idle_slot
+from balancer.exchange.background import BackgroundRequest, has_idle_slot
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.journal import Answer
 from balancer.exchange.judging import UNDECIDED, Judge, Pair
 from balancer.request import Request
+from balancer.rng import Rng
 
 WAITING_MAX: Final = 32
+"""Of a sample it does not matter which ones are left out."""
 WAITING_S: Final = 120.0
+"""By then the backend's world may be another than the one that made the entry."""
 RUNNING_MAX: Final = 2
+"""At a time, and only while slots are idle: nobody waits for a check."""
 ASKING_S: Final = 120.0
+"""How long a backend may take over one answer that nobody waits for."""
 CONTROL_SHARE: Final = 0.25
 """Of the share that is checked: how much of it goes to hits on equal questions."""
 CONTROL_WAITING_MAX: Final = 8
@@ -47,12 +52,6 @@ CONTROLS_MAX: Final = 1000
 """Beyond so many what they told is halved: models come and go."""
 
 log = logging.getLogger(__name__)
-
-
-class Lot(Protocol):
-    """Where chance comes from; `random.Random` is one."""
-
-    def random(self) -> float: ...
 
 
 class Kind(enum.StrEnum):
@@ -73,7 +72,7 @@ class State(enum.Enum):
 class Check:
     """One check under way."""
 
-    __slots__ = ("aside", "fresh", "hit", "kind", "model", "question", "request", "since", "state")
+    __slots__ = ("background", "fresh", "hit", "kind", "model", "question", "request", "since", "state")
 
     def __init__(self, kind: Kind, request: Request, model: str, question: str, hit: Hit, now: float) -> None:
         self.kind = kind
@@ -85,7 +84,7 @@ class Check:
         self.fresh: str | None = None
         """The backend's answer."""
         self.state = State.WAITING
-        self.aside: Aside | None = None
+        self.background: BackgroundRequest | None = None
 
 
 class Checks:
@@ -98,7 +97,7 @@ class Checks:
         judge: Judge,
         *,
         share: float,
-        rng: Lot,
+        rng: Rng,
         new_id: Callable[[], str],
     ) -> None:
         self._bound = bound
@@ -192,11 +191,11 @@ class Checks:
         request = replace(check.request, id=self._new_id(), cache=use, deadline_s=ASKING_S, resumable=False)
         check.state = State.ASKING
         self._running[check] = None
-        check.aside = Aside(lambda answer: self._answered(check, answer))
-        check.aside.begin(self._dispatcher, request)
+        check.background = BackgroundRequest(lambda answer: self._answered(check, answer))
+        check.background.begin(self._dispatcher, request)
 
     def _answered(self, check: Check, answer: Answer | None) -> None:
-        check.aside = None
+        check.background = None
         if answer is None:
             self._give_up(check, "failed")
             return
@@ -213,9 +212,9 @@ class Checks:
         check.state = State.JUDGING
         self._running[check] = None
         pair = Pair(check.request.tenant, check.question, check.hit.entry.text, check.fresh)
-        aside = self._judge.judge(self._new_id(), pair, lambda found: self._judged(check, found))
+        background = self._judge.judge(self._new_id(), pair, lambda found: self._judged(check, found))
         if check.state is State.JUDGING:
-            check.aside = aside
+            check.background = background
 
     def _judged(self, check: Check, found: int | None) -> None:
         self._over(check)
@@ -265,11 +264,11 @@ class Checks:
             self._rejudge()
 
     def _give_up(self, check: Check, why: str) -> None:
-        aside, check.aside = check.aside, None
+        background, check.background = check.background, None
         self._over(check)
         self.counts[why] += 1
-        if aside is not None:
-            aside.cancel()
+        if background is not None:
+            background.cancel()
 
     def _over(self, check: Check) -> None:
         check.state = State.OVER

@@ -10,13 +10,13 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from balancer.admission.aliases import ModelRules
-from balancer.admission.canary import Rng
 from balancer.admission.fallback import Chain, chain_of
 from balancer.errors import Failure
 from balancer.exchange.first_tokens import FirstTokens
 from balancer.exchange.outcome import Opening
 from balancer.exchange.ports import Sink
 from balancer.request import Request, Wishes
+from balancer.rng import Rng
 from balancer.routing.need import session_of
 
 _NO_WISHES = Wishes()

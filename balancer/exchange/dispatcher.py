@@ -15,7 +15,7 @@ from balancer.admission.models import resolve_model
 from balancer.admission.queue import WaitQueue
 from balancer.errors import Failure, Source
 from balancer.exchange.budget import RetryBudget
-from balancer.exchange.cached import CacheLane
+from balancer.exchange.cache_lane import CacheLane
 from balancer.exchange.course import Course, course_of
 from balancer.exchange.exchange import Exchange
 from balancer.exchange.first_tokens import FirstTokens

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from balancer import errors
 from balancer.cache.store import Hit
 from balancer.errors import Failure
+from balancer.exchange.cached_answer import tell
 from balancer.exchange.journal import Journal
 from balancer.exchange.lookup import Lookup
 from balancer.exchange.outcome import Opening
@@ -20,7 +21,6 @@ from balancer.exchange.ports import Call, Sink
 from balancer.exchange.recovery import Recovery
 from balancer.exchange.resumption import Resumption, resumption_of
 from balancer.exchange.state import Event, State, step
-from balancer.exchange.telling import tell
 from balancer.exchange.timeline import Timeline
 from balancer.exchange.turn import Turn
 from balancer.exchange.unread import UNREAD, Unread
@@ -37,13 +37,15 @@ class Exchange:
     """See the module. Made by `Dispatcher.begin` only."""
 
     __slots__ = (
-        "_call", "_hub", "_lease", "_limits", "_lookup", "_paused", "_recovery", "_resumption", "_sink", "_turn",
+        "_call", "_dispatcher", "_lease", "_limits", "_lookup", "_paused", "_recovery", "_resumption", "_sink", "_turn",
         "attempts", "backend", "cache_part", "journal", "model", "request", "resumed", "state", "times",
     )  # fmt: skip
 
-    def __init__(self, hub: Dispatcher, request: Request, model: str, sink: Sink, now: float, ends_at: float) -> None:
-        self._hub = hub
-        self._limits = hub.limits  # those of now: a reload is for who comes after it
+    def __init__(
+        self, dispatcher: Dispatcher, request: Request, model: str, sink: Sink, now: float, ends_at: float
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._limits = dispatcher.limits  # those of now: a reload is for who comes after it
         self._sink = sink
         self.request = request
         self.model = model
@@ -53,7 +55,7 @@ class Exchange:
         self.backend = ""
         """Who was asked last."""
         bypassed = request.cache == "bypass" or request.endpoint in UNREAD
-        self.cache_part = "off" if hub.cache is None else "bypass" if bypassed else "miss"
+        self.cache_part = "off" if dispatcher.cache is None else "bypass" if bypassed else "miss"
         """What the cache did for an answer that a backend makes."""
         self.attempts = 0
         """Backends asked until one answered."""
@@ -81,7 +83,7 @@ class Exchange:
     def resume(self) -> None:
         """It reads again."""
         self._paused = False
-        self.times.read_again(self._hub.clock.time())
+        self.times.read_again(self._dispatcher.clock.time())
         if self._call is not None:
             self._call.resume()
 
@@ -89,10 +91,10 @@ class Exchange:
 
     def start(self) -> None:
         """Look in the cache, then ask a backend. Called once, by the dispatcher."""
-        if self._hub.cache is None or self.request.endpoint in UNREAD:
+        if self._dispatcher.cache is None or self.request.endpoint in UNREAD:
             self._missed()
             return
-        self._lookup = Lookup(self._hub.cache, self.request, self.model, self._serve, self._missed)
+        self._lookup = Lookup(self._dispatcher.cache, self.request, self.model, self._serve, self._missed)
         if self._lookup.begin():
             self.state = step(self.state, Event.EMBED)
 
@@ -102,15 +104,15 @@ class Exchange:
         if self.request.cache == "only":
             self.fail(errors.not_cached())
         else:
-            self._turn = Turn(self._hub, self.request, self.model, self)
+            self._turn = Turn(self._dispatcher, self.request, self.model, self)
             self._turn.take(self.times.ends_at)
 
     def _serve(self, hit: Hit) -> None:
         """Answer from the cache."""
         self.state = step(self.state, Event.HIT)
-        outcome = self.times.cached(self.model, hit, self._hub.clock.time())
-        tell(self._sink, hit, outcome, self.request, self._hub.unix_time())
-        self._hub.ended(self, outcome, None)
+        outcome = self.times.cached(self.model, hit, self._dispatcher.clock.time())
+        tell(self._sink, hit, outcome, self.request, self._dispatcher.unix_time())
+        self._dispatcher.ended(self, outcome, None)
         self._sink.done(outcome)
 
     # --- a lease, at once or after a wait
@@ -125,8 +127,8 @@ class Exchange:
             self.attempts += 1
         else:
             request = resumption.request_for(spec)
-        self.times.asked(self._hub.clock.time())
-        self._call = self._hub.upstreams[spec.kind].ask(spec, request, spec.serves(self.model), self)
+        self.times.asked(self._dispatcher.clock.time())
+        self._call = self._dispatcher.upstreams[spec.kind].ask(spec, request, spec.serves(self.model), self)
         if self._paused:
             self._call.pause()
 
@@ -143,13 +145,13 @@ class Exchange:
         elif self._resumption is not None:
             self.fail(self._resumption.broken_by)
         else:
-            self.fail(errors.queue_timeout(now - self.times.began_at, self._hub.retry_after_s()))
+            self.fail(errors.queue_timeout(now - self.times.began_at, self._dispatcher.retry_after_s()))
 
     # --- the backend's side
 
     def on_events(self, events: bytes) -> None:
         times = self.times
-        times.heard_at = now = self._hub.clock.time()
+        times.heard_at = now = self._dispatcher.clock.time()
         times.pieces += 1
         try:
             if self._resumption is not None:
@@ -170,7 +172,7 @@ class Exchange:
             return  # comments, or a role that was told before: it lives, but there is nothing of an answer yet
         self.times.answers(now)
         if self._lease is not None:
-            self._hub.first_token(self._lease, now)
+            self._dispatcher.first_token(self._lease, now)
         if self._resumption is not None:
             self.resumed += 1
             self._sink.resumed(Opening(self.backend, self.cache_part, self.attempts, resumed=self.resumed))
@@ -184,7 +186,7 @@ class Exchange:
         self.state = step(self.state, Event.FIRST)
 
     def on_whole(self, body: bytes) -> None:
-        self.times.answers(self._hub.clock.time())
+        self.times.answers(self._dispatcher.clock.time())
         try:
             self.journal.add_whole(body)
         except ValueError as error:
@@ -202,10 +204,10 @@ class Exchange:
             self.on_failure(errors.backend_failed(self.backend, "an answer without events"))
 
     def _complete(self, *, broken: bool = False) -> None:
-        lease, now = self._lease, self._hub.clock.time()
+        lease, now = self._lease, self._dispatcher.clock.time()
         assert lease is not None
         if not broken:
-            self._hub.answered(self, lease, now)
+            self._dispatcher.answered(self, lease, now)
         outcome = self.times.answered(lease.spec, self.model, self.cache_part, self.attempts, self.resumed, now)
         if self._lookup is not None:
             self._lookup.store(self.journal, outcome)
@@ -213,7 +215,7 @@ class Exchange:
         # The sink first: pumping the queue for the freed slot may do a lot of work for others.
         self._sink.done(outcome)
         self._let_go()
-        self._hub.ended(self, outcome, None)
+        self._dispatcher.ended(self, outcome, None)
 
     # --- when something breaks
 
@@ -221,7 +223,7 @@ class Exchange:
         """The call is over. Another backend is asked, or goes on; a busy one blames nobody."""
         lease, turn, self._call = self._lease, self._turn, None
         assert lease is not None and turn is not None
-        self._hub.attempt_failed(self, lease, failure)
+        self._dispatcher.attempt_failed(self, lease, failure)
         recovery = self._recovery = self._recovery or Recovery()
         if self.state is State.STREAMING:
             self._broken(failure, recovery)
@@ -231,14 +233,14 @@ class Exchange:
             return
         if failure.busy:
             self.attempts -= self._resumption is None
-            self._hub.avoid(lease, failure)
+            self._dispatcher.avoid(lease, failure)
         else:
             turn.exclude(lease.spec.process, failure, resume=self._resumption is not None)
         self.state = step(self.state, Event.AGAIN)
         self._lease = None
         # It has its next turn before the slot it gives back can be taken by one who came later.
         turn.take(self.times.ends_at, again=True)
-        self._hub.let_go(lease)
+        self._dispatcher.let_go(lease)
 
     def _may_ask_again(self, failure: Failure, recovery: Recovery, turn: Turn, lease: Lease) -> bool:
         """Nothing came of this backend: may another one be asked?"""
@@ -247,7 +249,7 @@ class Exchange:
         if self._resumption is not None:
             return recovery.may_resume()
         # Where nobody else is there is no retry to pay for: the budget is for those who have somebody.
-        return recovery.may_retry(failure, self.attempts, lambda: turn.others(lease) and self._hub.may_retry())
+        return recovery.may_retry(failure, self.attempts, lambda: turn.others(lease) and self._dispatcher.may_retry())
 
     def _broken(self, failure: Failure, recovery: Recovery) -> None:
         """A stream broke: prepare to go on with it; where that cannot be, end it."""
@@ -297,7 +299,7 @@ class Exchange:
         if failure is not None:
             self._sink.failed(failure)
         self._let_go()
-        self._hub.ended(self, None, failure)
+        self._dispatcher.ended(self, None, failure)
 
     def _let_go(self) -> None:
         """Give back whatever is held; the order does not matter, doing it twice does no harm."""
@@ -311,5 +313,5 @@ class Exchange:
             self._call.cancel()
             self._call = None
         if self._lease is not None:
-            self._hub.let_go(self._lease)
+            self._dispatcher.let_go(self._lease)
             self._lease = None

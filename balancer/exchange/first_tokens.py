@@ -31,8 +31,8 @@ class FirstTokens:
         self._models: dict[str, _Model] = {}
 
     def learn(self, model: str, seconds: float) -> None:
-        """One took so long; or at least so long, where nobody waited for it any more: to leave those out would make the
-        quantile ever shorter."""
+        """Record one time to the first token. Of a hedge's loser it is the time until it was cancelled, a lower bound:
+        leaving those out would shrink the quantile with every hedge."""
         found = self._models.get(model)
         if found is None:
             if len(self._models) >= MODELS_MAX:

@@ -39,7 +39,7 @@ class Passenger(Protocol):
 
 
 class Seat:
-    """One client's part in a flight. To who follows it is the `balancer.exchange.ports.Call` under way."""
+    """One client's part in a flight; a follower's exchange uses it as its `balancer.exchange.ports.Call`."""
 
     __slots__ = ("_flight", "_held", "_held_bytes", "near", "passenger", "paused", "sink")
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from balancer import errors
 from balancer.errors import Failure
 from balancer.exchange.course import Course
-from balancer.exchange.detour import Detour
 from balancer.exchange.exchange import Exchange
+from balancer.exchange.fallback import FallbackExchange
 from balancer.exchange.first_tokens import FirstTokens
 from balancer.exchange.ports import Call, Sink
 from balancer.exchange.state import State
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from balancer.exchange.dispatcher import Dispatcher
 
 
-class Hedged(Detour):
+class Hedged(FallbackExchange):
     """See the module. Made by `Dispatcher.begin` only."""
 
     __slots__ = ("_after_s", "_first_tokens", "_rival")
 
     def __init__(
         self,
-        hub: Dispatcher,
+        dispatcher: Dispatcher,
         request: Request,
         model: str,
         sink: Sink,
@@ -43,7 +43,7 @@ class Hedged(Detour):
         course: Course,
         first_tokens: FirstTokens,
     ) -> None:
-        super().__init__(hub, request, model, sink, now, ends_at, course)
+        super().__init__(dispatcher, request, model, sink, now, ends_at, course)
         self._first_tokens = first_tokens
         self._after_s: float | None = None
         """Seconds after which a second backend is asked; ``None``: none is."""
@@ -64,22 +64,22 @@ class Hedged(Detour):
             self._hedge(now)
 
     def _hedge(self, now: float) -> None:
-        hub, turn, lease = self._hub, self._turn, self._lease
+        dispatcher, turn, lease = self._dispatcher, self._turn, self._lease
         assert turn is not None and lease is not None
-        if self._rival is not None or len(hub.queue):
+        if self._rival is not None or len(dispatcher.queue):
             return  # a free slot is for those who wait
-        found = hub.route(turn.need(turn.excluded | {lease.spec.process}))
+        found = dispatcher.route(turn.need(turn.excluded | {lease.spec.process}))
         if not isinstance(found, Lease):
             return
         spec = found.spec
-        if spec.kind == "classic" or not hub.budget.spend(hub.active):
-            hub.counts["hedges_refused"] += 1
-            hub.let_go(found)
+        if spec.kind == "classic" or not dispatcher.budget.spend(dispatcher.active):
+            dispatcher.counts["hedges_refused"] += 1
+            dispatcher.let_go(found)
             return
-        hub.counts["hedges"] += 1
+        dispatcher.counts["hedges"] += 1
         self.attempts += 1
         self._rival = rival = Rival(self, found, now)
-        rival.call = hub.upstreams[spec.kind].ask(spec, self.request, spec.serves(self.model), rival)
+        rival.call = dispatcher.upstreams[spec.kind].ask(spec, self.request, spec.serves(self.model), rival)
 
     # --- who is first
 
@@ -94,15 +94,15 @@ class Hedged(Detour):
         """Something came of the second before anything came of the first."""
         if next(event_data(events), None) is None:
             return  # a comment: it lives, but there is nothing of an answer yet
-        hub, call, lease = self._hub, self._call, self._lease
-        hub.counts["hedges_won"] += 1
-        self._first_tokens.learn(self.model, hub.clock.time() - self.times.asked_at)
+        dispatcher, call, lease = self._dispatcher, self._call, self._lease
+        dispatcher.counts["hedges_won"] += 1
+        self._first_tokens.learn(self.model, dispatcher.clock.time() - self.times.asked_at)
         self._take_over(rival)
         if call is not None:
             call.cancel()
         self.on_events(events)
         if lease is not None:
-            hub.let_go(lease)
+            dispatcher.let_go(lease)
 
     def _take_over(self, rival: Rival) -> None:
         """The second is the one that is asked now."""
@@ -127,20 +127,20 @@ class Hedged(Detour):
         self._call = None
         self._failed(lease, failure)
         self._take_over(rival)
-        self._hub.let_go(lease)
+        self._dispatcher.let_go(lease)
 
     def rival_failed(self, rival: Rival, failure: Failure) -> None:
         """The first goes on alone."""
         rival.call = self._rival = None
         self._failed(rival.lease, failure)
-        self._hub.let_go(rival.lease)
+        self._dispatcher.let_go(rival.lease)
 
     def _failed(self, lease: Lease, failure: Failure) -> None:
-        hub, turn = self._hub, self._turn
-        hub.attempt_failed(self, lease, failure)
+        dispatcher, turn = self._dispatcher, self._turn
+        dispatcher.attempt_failed(self, lease, failure)
         if failure.busy:
             self.attempts -= 1
-            hub.avoid(lease, failure)
+            dispatcher.avoid(lease, failure)
         elif turn is not None:
             turn.exclude(lease.spec.process, failure, resume=False)
 
@@ -159,7 +159,7 @@ class Hedged(Detour):
             if rival.call is not None:
                 rival.call.cancel()
                 rival.call = None
-            self._hub.let_go(rival.lease)
+            self._dispatcher.let_go(rival.lease)
 
     def _let_go(self) -> None:
         self._drop_rival()
@@ -203,9 +203,9 @@ class Rival:
 
 
 def exchange_with(
-    course: Course, hub: Dispatcher, request: Request, model: str, sink: Sink, now: float, ends_at: float
+    course: Course, dispatcher: Dispatcher, request: Request, model: str, sink: Sink, now: float, ends_at: float
 ) -> Exchange:
     """The exchange of a request that has a course."""
     if course.first_tokens is None:
-        return Detour(hub, request, model, sink, now, ends_at, course)
-    return Hedged(hub, request, model, sink, now, ends_at, course, course.first_tokens)
+        return FallbackExchange(dispatcher, request, model, sink, now, ends_at, course)
+    return Hedged(dispatcher, request, model, sink, now, ends_at, course, course.first_tokens)

@@ -14,7 +14,7 @@ from balancer.cache.answers import (
     same_words,
 )
 from balancer.cache.observations import EQUAL, RIGHT, WRONG
-from balancer.exchange.aside import Aside, has_idle_slot
+from balancer.exchange.background import BackgroundRequest, has_idle_slot
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.journal import Answer
 from balancer.request import Request
@@ -49,7 +49,7 @@ class Judge(Protocol):
     def ready(self) -> bool:
         """Whether it can be asked now."""
 
-    def judge(self, id: str, pair: Pair, callback: Callable[[int | None], None]) -> Aside | None:
+    def judge(self, id: str, pair: Pair, callback: Callable[[int | None], None]) -> BackgroundRequest | None:
         """The callback hears once, perhaps from within; what is returned can be cancelled."""
 
 
@@ -65,7 +65,7 @@ class WordsJudge:
     def ready(self) -> bool:
         return True
 
-    def judge(self, id: str, pair: Pair, callback: Callable[[int | None], None]) -> Aside | None:
+    def judge(self, id: str, pair: Pair, callback: Callable[[int | None], None]) -> BackgroundRequest | None:
         callback(RIGHT if same_words(pair.known, pair.fresh) else WRONG)
         return None
 
@@ -85,7 +85,7 @@ class ModelJudge:
     def ready(self) -> bool:
         return has_idle_slot(self._dispatcher, self.name, "chat")
 
-    def judge(self, id: str, pair: Pair, callback: Callable[[int | None], None]) -> Aside | None:
+    def judge(self, id: str, pair: Pair, callback: Callable[[int | None], None]) -> BackgroundRequest | None:
         if same_words(pair.known, pair.fresh):
             callback(EQUAL)
             return None
@@ -112,9 +112,9 @@ class ModelJudge:
             resumable=False,
         )
 
-        aside = Aside(lambda answer: callback(_found(answer)))
-        aside.begin(self._dispatcher, request)
-        return aside
+        background = BackgroundRequest(lambda answer: callback(_found(answer)))
+        background.begin(self._dispatcher, request)
+        return background
 
 
 def _found(answer: Answer | None) -> int | None:

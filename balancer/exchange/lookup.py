@@ -9,7 +9,7 @@ from balancer.cache.keys import CacheKeys
 from balancer.cache.reading import Reading
 from balancer.cache.running import Match, Side
 from balancer.cache.store import Hit
-from balancer.exchange.cached import CacheLane
+from balancer.exchange.cache_lane import CacheLane
 from balancer.exchange.journal import Journal
 from balancer.exchange.outcome import Outcome
 from balancer.exchange.ports import Embedding, Vector

@@ -58,7 +58,7 @@ class Sharing(Exchange):
 
     def __init__(
         self,
-        hub: Dispatcher,
+        dispatcher: Dispatcher,
         request: Request,
         model: str,
         sink: Sink,
@@ -66,7 +66,7 @@ class Sharing(Exchange):
         ends_at: float,
         flights: Flights,
     ) -> None:
-        super().__init__(hub, request, model, sink, now, ends_at)
+        super().__init__(dispatcher, request, model, sink, now, ends_at)
         self._flights = flights
         self._flight: Flight | None = None
         """Of those who share this one's answer."""
@@ -117,18 +117,18 @@ class Sharing(Exchange):
 
     def began(self) -> None:
         """The shared answer begins."""
-        self.times.answers(self._hub.clock.time())
+        self.times.answers(self._dispatcher.clock.time())
 
     def arrived(self, outcome: Outcome) -> None:
         """The shared answer is complete."""
         self._call = None
         self.state = step(self.state, Event.END)
-        mine = self.times.shared(outcome, JOINED, self._hub.clock.time())
+        mine = self.times.shared(outcome, JOINED, self._dispatcher.clock.time())
         if self._seat is not None and (near := self._seat.near) is not None:
             mine = replace(mine, similarity=near.similarity, probability=near.probability)
         self._sink.done(mine)
         self._let_go()
-        self._hub.ended(self, mine, None)
+        self._dispatcher.ended(self, mine, None)
 
     # --- as the one who is shared
 
@@ -176,7 +176,7 @@ class Sharing(Exchange):
         flight.leave(seat)
         if failure is not None:
             seat.sink.failed(failure)
-        self._hub.left(self, failure)
+        self._dispatcher.left(self, failure)
         self.times.ends_at = max(self.times.ends_at, flight.ends_at)
         return True
 

@@ -24,7 +24,7 @@ class State(enum.Enum):
     EMBEDDING = "embedding"
     """The question is being embedded for the near tier of the cache."""
     FOLLOWING = "following"
-    """An equal request is being answered, and this one shares its answer."""
+    """An equal question, or one that the verdict takes for the same, is being answered: this one shares its answer."""
     QUEUED = "queued"
     """No eligible backend has a free slot."""
     ASKING = "asking"

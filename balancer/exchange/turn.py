@@ -47,13 +47,13 @@ class Turn:
     """Any number of leases for one exchange, one after the other."""
 
     __slots__ = (
-        "_blocks", "_hub", "_model", "_owner", "_queue_s", "_request", "_resume", "_until", "_waiter", "excluded",
-        "last_failure",
+        "_blocks", "_dispatcher", "_model", "_owner", "_queue_s", "_request", "_resume", "_until", "_waiter",
+        "excluded", "last_failure",
     )  # fmt: skip
 
-    def __init__(self, hub: Dispatcher, request: Request, model: str, owner: Owner) -> None:
-        self._hub = hub
-        self._queue_s = hub.limits.queue_s
+    def __init__(self, dispatcher: Dispatcher, request: Request, model: str, owner: Owner) -> None:
+        self._dispatcher = dispatcher
+        self._queue_s = dispatcher.limits.queue_s
         self._request = request
         self._model = model
         self._owner = owner
@@ -79,9 +79,9 @@ class Turn:
 
     def take(self, ends_at: float, *, again: bool = False) -> None:
         """Lease a slot now, or wait for one. ``again``: it had its turn before, so it waits at the head."""
-        hub, request = self._hub, self._request
+        dispatcher, request = self._dispatcher, self._request
         # In a full queue nobody waits for a slot that is free, but whoever needs another model than they may find one.
-        if again or not len(hub.queue) or not hub.queue.has_room(request.prompt_bytes):
+        if again or not len(dispatcher.queue) or not dispatcher.queue.has_room(request.prompt_bytes):
             found = self._route()
             if isinstance(found, Lease):
                 self._owner.leased(found)
@@ -90,7 +90,7 @@ class Turn:
                 self._owner.fail(self.last_failure or self._nobody(found.reason))
                 return
         if self._until is None:  # set once: backends that answer 429 over and over do not begin the wait anew
-            self._until = min(hub.clock.time() + self._queue_s, ends_at)
+            self._until = min(dispatcher.clock.time() + self._queue_s, ends_at)
         too_long_for_classic = request.prompt_bytes > classic.PROMPT_MAX_BYTES
         needs = (self._model, request.model is None, request.endpoint, self.excluded, self._resume)
         waiter = Waiter(
@@ -105,14 +105,14 @@ class Turn:
             evict=self._put_out,
         )
         self._waiter = waiter
-        if not hub.queue.push(waiter, front=again):
+        if not dispatcher.queue.push(waiter, front=again):
             self._waiter = None
-            self._owner.fail(errors.queue_full(len(hub.queue), hub.retry_after_s()))
+            self._owner.fail(errors.queue_full(len(dispatcher.queue), dispatcher.retry_after_s()))
             return
         self._owner.waits()
-        if hub.on_wait is not None:
-            hub.on_wait()
-        hub.queue.pump()
+        if dispatcher.on_wait is not None:
+            dispatcher.on_wait()
+        dispatcher.queue.pump()
         if self._waits_as(waiter):
             self._owner.position(waiter.position)
 
@@ -123,13 +123,13 @@ class Turn:
     def others(self, lease: Lease) -> bool:
         """Whether anybody in the pool could take the request instead of the one who had this lease."""
         need = self.need(self.excluded | {lease.spec.process})
-        group = self._hub.registry.view.group(need.model, need.endpoint, named=need.named, resume=need.resume)
+        group = self._dispatcher.registry.view.group(need.model, need.endpoint, named=need.named, resume=need.resume)
         return any(possible(tier, need) for tier in group.tiers)
 
     def give_up(self) -> None:
         """Wait no more."""
         if self._waiter is not None:
-            self._hub.queue.remove(self._waiter)
+            self._dispatcher.queue.remove(self._waiter)
             self._waiter = None
 
     def _serve(self) -> bool:
@@ -153,10 +153,10 @@ class Turn:
     def _put_out(self) -> None:
         """Its place went to a tenant that held less; the queue has let go of it."""
         self._waiter = None
-        self._owner.fail(errors.queue_full(len(self._hub.queue), self._hub.retry_after_s()))
+        self._owner.fail(errors.queue_full(len(self._dispatcher.queue), self._dispatcher.retry_after_s()))
 
     def _route(self) -> Lease | NoSlot | NoBackend:
-        return self._hub.route(self.need(self.excluded))
+        return self._dispatcher.route(self.need(self.excluded))
 
     def need(self, excluded: frozenset[str]) -> RouteNeed:
         """What routing is asked for."""
@@ -164,7 +164,7 @@ class Turn:
         named = request.model is not None or self._resume
         if self._blocks is None:
             long = request.prompt_bytes >= BLOCK_CHARS
-            self._blocks = prompt_blocks(request.body) if long and self._hub.wants_blocks else ()
+            self._blocks = prompt_blocks(request.body) if long and self._dispatcher.wants_blocks else ()
         return RouteNeed(
             self._model,
             request.endpoint,
@@ -177,7 +177,7 @@ class Turn:
         )
 
     def _nobody(self, reason: NoBackendReason) -> Failure:
-        return nobody(reason, self._model, self._request.endpoint, self._hub.retry_after_s())
+        return nobody(reason, self._model, self._request.endpoint, self._dispatcher.retry_after_s())
 
 
 def tokens_of(request: Request) -> int:

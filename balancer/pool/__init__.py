@@ -10,5 +10,11 @@ Who lives is the detector's to say, who works the `Breaker`'s (`breaker.py`): it
 by failures in a row or by a pace far from that of peers (`outliers.py`, `pace.py`), and eases in what comes back
 (`ramp.py`). Its decisions are gates and shares of weight in the ledger, so that routing needs to ask nobody.
 
+* what a backend says: ``backend`` when it joins, ``load`` with each beat; ``member`` is what is known of it
+* who may join: ``claims`` (to names and addresses), ``drains`` (whom the operator wants to rest)
+* who is remembered: ``parking`` (leases of those whose connection closed), ``models`` (that were offered lately)
+* ``stall`` tells this process's own standing still from everybody's silence
+* ``breaker_limits`` are the breaker's numbers, ``panics`` says when its ejections are not heeded
+
 Nothing here reads a clock, draws a random number or does I/O: `now` is always an argument, in monotonic seconds.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from balancer.pool.backend import BackendSpec
 
-MAX_DRAINS = 4096
+DRAINS_MAX = 4096
 
 
 class Drains:
@@ -16,7 +16,7 @@ class Drains:
     def ask(self, spec: BackendSpec) -> None:
         """The operator wants this process drained."""
         self._instances[spec.name] = spec.instance
-        if len(self._instances) > MAX_DRAINS:
+        if len(self._instances) > DRAINS_MAX:
             del self._instances[next(iter(self._instances))]
 
     def take_back(self, spec: BackendSpec) -> None:

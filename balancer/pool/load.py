@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+KV_TOKENS_ASSUMED = 500_000
+"""What an engine's KV cache holds, of one that does not tell."""
 STUCK_AFTER_MS = 10_000
 """An engine that has work and takes no step for this long is not ready, whatever its agent says."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from balancer.pool.backend import ModelInfo
 
-MAX_REMEMBERED = 4096
+REMEMBERED_MAX = 4096
 """Names kept of models that nobody offers any more."""
 
 
@@ -44,6 +44,6 @@ class ModelMemory:
     def _forget(self, now: float) -> None:
         while self._gone_at:
             oldest = next(iter(self._gone_at))
-            if len(self._gone_at) <= MAX_REMEMBERED and now - self._gone_at[oldest] <= self._keep_s:
+            if len(self._gone_at) <= REMEMBERED_MAX and now - self._gone_at[oldest] <= self._keep_s:
                 return
             del self._gone_at[oldest]

@@ -89,7 +89,7 @@ class Registry:
     def members(self) -> Iterable[Member]:
         return self._by_name.values()
 
-    def lease(self, lease_id: int) -> Member | None:
+    def member(self, lease_id: int) -> Member | None:
         return self._by_lease.get(lease_id)
 
     def named(self, name: str) -> Member | None:

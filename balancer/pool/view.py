@@ -18,7 +18,7 @@ from balancer.pool.backend import CLASSIC_MODEL, BackendSpec, State
 CONVERTIBLE: Mapping[str, str] = MappingProxyType({"chat": "completions", "completions": "chat"})
 """Endpoints whose requests can be rewritten for another: a prompt is one user message, messages are one prompt."""
 
-MAX_GROUPS = 4096
+GROUPS_MAX = 4096
 """Memoised groups of one view; model names that nobody offers are never memoised."""
 
 _NO_LIMIT = 2**62
@@ -94,7 +94,7 @@ class PoolView:
             if resume:
                 backends = tuple(b for b in backends if b.spec.continues(endpoint))
             group = _group(backends, endpoint)
-            if group.model_offered and len(self._groups) < MAX_GROUPS:
+            if group.model_offered and len(self._groups) < GROUPS_MAX:
                 self._groups[model, endpoint, named, resume] = group
         return group
 

@@ -8,7 +8,8 @@ from itertools import accumulate
 from typing import cast
 
 from balancer.pool.ledger import Ledger
-from balancer.routing.policy import Candidates, Rng
+from balancer.rng import Rng
+from balancer.routing.policy import Candidates
 
 
 def ends_of(candidates: Candidates, ledger: Ledger) -> Sequence[float]:

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
+from balancer.rng import Rng
 from balancer.routing.alike import alike_to, next_of_least
 from balancer.routing.need import BYTES_A_TOKEN, RouteNeed
-from balancer.routing.policy import Candidates, Parts, Rng
+from balancer.routing.policy import Candidates, Parts
 from balancer.routing.work import ByWork, Work
 
 

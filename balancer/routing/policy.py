@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
+from balancer.rng import Rng
 from balancer.routing.need import RouteNeed
 
 FEW = 24
@@ -26,14 +27,6 @@ Candidates: TypeAlias = list[int] | npt.NDArray[np.intp]
 Parts: TypeAlias = dict[str, float]
 """What one candidate's score is made of: names as operators read them, with units; `cost` is the whole, if there is one
 (less is better)."""
-
-
-class Rng(Protocol):
-    """A source of random numbers, such as `random.Random`."""
-
-    def random(self) -> float:
-        """In [0, 1)."""
-        ...
 
 
 class Policy(Protocol):

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
+from balancer.rng import Rng
 from balancer.routing.draw import draw_two
 from balancer.routing.need import RouteNeed
-from balancer.routing.policy import Candidates, Parts, Rng
+from balancer.routing.policy import Candidates, Parts
 
 
 class PowerOfTwo:

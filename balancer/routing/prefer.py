@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from balancer.pool.backend import BackendSpec
-from balancer.pool.view import MAX_GROUPS, Group, PoolView, Tier
+from balancer.pool.view import GROUPS_MAX, Group, PoolView, Tier
 
 Labels = tuple[tuple[str, str], ...]
 """Keys and values, the most preferred first."""
@@ -28,7 +28,7 @@ class Preference:
         """The group with its tiers split; ``group`` is one of this view."""
         if not group.tiers:
             return group
-        if view.version != self._version or len(self._split) >= MAX_GROUPS:
+        if view.version != self._version or len(self._split) >= GROUPS_MAX:
             self._version = view.version
             self._split = {}
         found = self._split.get(id(group))

@@ -33,10 +33,11 @@ import numpy.typing as npt
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import PoolView
+from balancer.rng import Rng
 from balancer.routing.alike import ALIKE_S, next_of_least
 from balancer.routing.least_tokens import costs_of, soonest
 from balancer.routing.need import BYTES_A_TOKEN, RouteNeed
-from balancer.routing.policy import Candidates, Parts, Rng
+from balancer.routing.policy import Candidates, Parts
 from balancer.routing.prefix_index import TOKENS_A_BLOCK, Level, PrefixIndex
 from balancer.routing.spread import Spread
 from balancer.routing.work import MISS_PRICE, ByWork, Work

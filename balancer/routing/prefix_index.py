@@ -12,14 +12,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from balancer.pool.load import KV_TOKENS_ASSUMED
 from balancer.routing.blocks import BLOCK_CHARS
 from balancer.routing.need import BYTES_A_TOKEN
 
 TOKENS_A_BLOCK = BLOCK_CHARS // BYTES_A_TOKEN
 ENTRIES_MAX = 1_000_000
 """Blocks of all backends: some 150 MB."""
-UNTOLD_TOKENS = 500_000
-"""The memory of a backend that does not tell."""
 LEVELS_MAX = 6
 """Different lengths of a match that are told apart; what is shorter counts as nothing."""
 
@@ -81,7 +80,7 @@ class PrefixIndex:
                 held[block] = None
                 holders[block] = holders.get(block, 0) | bit
         if len(held) > before:
-            most = max(1, min((memory_tokens or UNTOLD_TOKENS) // TOKENS_A_BLOCK, ENTRIES_MAX // len(self._held)))
+            most = max(1, min((memory_tokens or KV_TOKENS_ASSUMED) // TOKENS_A_BLOCK, ENTRIES_MAX // len(self._held)))
             while len(held) > most:
                 self._release(held.popitem(last=False)[0], bit)
             self.fullness[index] = len(held) / most

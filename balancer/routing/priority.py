@@ -13,9 +13,10 @@ import numpy as np
 from balancer.pool.backend import BackendSpec
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
+from balancer.rng import Rng
 from balancer.routing.least_connections import LeastConnections
 from balancer.routing.need import RouteNeed
-from balancer.routing.policy import FEW, Candidates, Parts, Rng
+from balancer.routing.policy import FEW, Candidates, Parts
 
 LABEL = "priority"
 LARGEST = 1_000_000

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
+from balancer.rng import Rng
 from balancer.routing.draw import draw, ends_of
 from balancer.routing.need import RouteNeed
-from balancer.routing.policy import Candidates, Parts, Rng
+from balancer.routing.policy import Candidates, Parts
 
 
 class RandomChoice:

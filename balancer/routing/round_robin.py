@@ -13,8 +13,9 @@ import numpy as np
 
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
+from balancer.rng import Rng
 from balancer.routing.need import RouteNeed
-from balancer.routing.policy import Candidates, Parts, Rng
+from balancer.routing.policy import Candidates, Parts
 
 
 class RoundRobin:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 
 from balancer.pool.ledger import Lease, Ledger
 from balancer.pool.view import Group, PoolView
+from balancer.rng import Rng
 from balancer.routing.eligible import anyone_may, eligible, possible
 from balancer.routing.need import RouteNeed
 from balancer.routing.panic import is_panic, only_ejected
-from balancer.routing.policy import AttentivePolicy, Policy, Rng
+from balancer.routing.policy import AttentivePolicy, Policy
 from balancer.routing.prefer import Preference
 
 

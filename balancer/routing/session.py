@@ -22,9 +22,10 @@ import numpy.typing as npt
 
 from balancer.pool.ledger import Ledger
 from balancer.pool.view import PoolView
+from balancer.rng import Rng
 from balancer.routing.least_connections import LeastConnections
 from balancer.routing.need import RouteNeed
-from balancer.routing.policy import Candidates, Parts, Rng
+from balancer.routing.policy import Candidates, Parts
 
 BOUND = 1.25
 

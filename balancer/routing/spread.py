@@ -18,7 +18,7 @@ from balancer.routing.policy import Candidates
 
 REMEMBERED_S = 60.0
 CALM = 16.0
-"""So many requests more count as given to everybody: where few come, proportions tell nothing of load."""
+"""Requests added to every backend's count, so that a few do not decide."""
 _EPOCH_S = 20 * REMEMBERED_S
 _STEP_S = 0.1
 """In steps of so long counts grow."""

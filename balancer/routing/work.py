@@ -32,11 +32,14 @@ REMEMBERED = 32
 KEPT = 1.0 - 1.0 / REMEMBERED
 LEAST_S_PER_TOKEN, MOST_S_PER_TOKEN = 1e-7, 1.0
 MISS_PRICE = 2.0
+"""What a token that must be computed counts, where one that is held counts nothing: its own time, and as much again for
+the capacity it takes from others (found by simulation)."""
 HELD_UP_PRICE = 0.08
 """What is under way takes steps that become longer by what has to be computed: so much more for each request."""
 PRESSURE_S = 0.15
 """The price of memory that is half full; three quarters cost three times as much."""
 FULLEST = 0.98
+"""Memory counts as no fuller: what it costs grows without bound towards full."""
 
 
 _Ticket: TypeAlias = tuple[float, float, int, float]

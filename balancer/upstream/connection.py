@@ -6,8 +6,10 @@ import asyncio
 import ssl
 from collections import deque
 from typing import NamedTuple, Protocol, cast
+from urllib.parse import urlsplit
 
 from balancer.corking import Cork
+from balancer.pool.backend import BackendSpec
 from balancer.tasks import spawn
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.http1 import ResponseDecoder
@@ -30,6 +32,12 @@ class Address(NamedTuple):
     tls: bool = False
     server_name: str = ""
 
+    @classmethod
+    def of(cls, spec: BackendSpec) -> Address:
+        """Where a backend is dialled; its certificate must name what its URL named."""
+        server_name = (urlsplit(f"//{spec.host_header}").hostname or "") if spec.tls else ""
+        return cls(spec.host, spec.port, spec.tls, server_name)
+
 
 class User(Protocol):
     """Who uses a connection for one request."""
@@ -48,8 +56,8 @@ class User(Protocol):
 class Connection(asyncio.Protocol):
     """One connection. It belongs to its user until the answer is complete, then goes back to the pool."""
 
-    def __init__(self, pool: ConnectionPool, address: Address) -> None:
-        self._pool = pool
+    def __init__(self, connections: ConnectionPool, address: Address) -> None:
+        self._connections = connections
         self._transport: asyncio.Transport | None = None
         self._user: User | None = None
         self._kept = False
@@ -69,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._user = user
         self._heard = False
         self.answer.next()
-        cork = self._pool.cork
+        cork = self._connections.cork
         if cork is None:
             self._transport.write(request)
         else:
@@ -118,7 +126,7 @@ class Connection(asyncio.Protocol):
             self._stop_timer()
         if self.answer.keep_alive and self.usable:
             self._kept = True
-            self._pool.keep(self)
+            self._connections.keep(self)
         elif self._transport is not None:
             self._transport.close()
 
@@ -158,7 +166,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._stop_timer()
-        self._pool.forget(self)
+        self._connections.forget(self)
         user, self._user = self._user, None
         if user is None:
             return

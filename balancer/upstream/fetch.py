@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import urlsplit
 
 from balancer.pool.backend import BackendSpec
 from balancer.upstream.connection import Address, Connection, ConnectionPool
@@ -18,13 +17,11 @@ class NotThere(FetchError):
     """It has nothing at this path, or nothing of a sane size."""
 
 
-async def fetch(pool: ConnectionPool, spec: BackendSpec, path: str, max_bytes: int) -> bytes:
+async def fetch(connections: ConnectionPool, spec: BackendSpec, path: str, max_bytes: int) -> bytes:
     """The body of ``GET path``. Raises `FetchError`; has no time limit of its own."""
-    server_name = (urlsplit(f"//{spec.host_header}").hostname or "") if spec.tls else ""
-    address = Address(spec.host, spec.port, spec.tls, server_name)
     headers = (("authorization", spec.authorization),) if spec.authorization else ()
     request = http1.request("GET", spec.path_prefix + path, spec.host_header, b"", headers)
-    asking = _Fetch(pool, address, request, max_bytes, asyncio.get_running_loop().create_future())
+    asking = _Fetch(connections, Address.of(spec), request, max_bytes, asyncio.get_running_loop().create_future())
     asking.start()
     try:
         status, body = await asking.answer
@@ -42,14 +39,14 @@ class _Fetch:
 
     def __init__(
         self,
-        pool: ConnectionPool,
+        connections: ConnectionPool,
         address: Address,
         request: bytes,
         max_bytes: int,
         answer: asyncio.Future[tuple[int, bytes]],
     ) -> None:
         self.answer = answer
-        self._pool = pool
+        self._connections = connections
         self._address = address
         self._request = request
         self._max_bytes = max_bytes
@@ -58,7 +55,7 @@ class _Fetch:
         self._connection: Connection | None = None
 
     def start(self) -> None:
-        connection = self._pool.acquire(self._address, self)
+        connection = self._connections.acquire(self._address, self)
         if connection is not None:
             self.connected(connection)
 
@@ -87,7 +84,7 @@ class _Fetch:
         self._connection = None
         if unused and not self.answer.done():
             # The engine had closed this idle connection: that says nothing of its health.
-            self._pool.acquire(self._address, self, fresh=True)
+            self._connections.acquire(self._address, self, fresh=True)
         else:
             self._fail(FetchError(why))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from urllib.parse import urlsplit
 
 from balancer import errors
 from balancer.errors import Failure
@@ -38,9 +37,8 @@ class Target:
     __slots__ = ("_begun", "address", "spec")
 
     def __init__(self, spec: BackendSpec) -> None:
-        server_name = (urlsplit(f"//{spec.host_header}").hostname or "") if spec.tls else ""
         self.spec = spec
-        self.address = Address(spec.host, spec.port, spec.tls, server_name)
+        self.address = Address.of(spec)
         self._begun: dict[tuple[str, bool], bytes] = {}
 
     def request(self, endpoint: str, id: str, body: bytes, *, stream: bool) -> bytes:
@@ -65,8 +63,8 @@ class Target:
 class HttpUpstream:
     """Backends that speak OpenAI HTTP."""
 
-    def __init__(self, pool: ConnectionPool) -> None:
-        self._pool = pool
+    def __init__(self, connections: ConnectionPool) -> None:
+        self._connections = connections
         self._targets: dict[str, Target] = {}
 
     def ask(self, spec: BackendSpec, request: Request, model: str, receiver: Receiver) -> HttpCall:
@@ -84,7 +82,7 @@ class HttpUpstream:
         content = target.request(endpoint, request.id, body, stream=stream)
         settles_s = CUT_SETTLES_S if spec.kind == "native" else 0.0
         return HttpCall(
-            self._pool,
+            self._connections,
             target.address,
             spec.name,
             content,
@@ -112,13 +110,25 @@ class HttpCall:
     """One request at one engine; a `balancer.exchange.ports.Call` and the user of a connection."""
 
     __slots__ = (
-        "_address", "_connection", "_is_done", "_name", "_over", "_parts", "_parts_bytes", "_paused", "_pool",
-        "_receiver", "_request", "_settles_s", "_splitter", "_wants_stream",
+        "_address",
+        "_connection",
+        "_connections",
+        "_is_done",
+        "_name",
+        "_over",
+        "_parts",
+        "_parts_bytes",
+        "_paused",
+        "_receiver",
+        "_request",
+        "_settles_s",
+        "_splitter",
+        "_wants_stream",
     )  # fmt: skip
 
     def __init__(
         self,
-        pool: ConnectionPool,
+        connections: ConnectionPool,
         address: Address,
         name: str,
         request: bytes,
@@ -128,7 +138,7 @@ class HttpCall:
         endpoint: str = "",
         settles_s: float = 0.0,
     ) -> None:
-        self._pool = pool
+        self._connections = connections
         self._settles_s = settles_s
         self._is_done = responses.is_done if endpoint == "responses" else _is_done
         self._wants_stream = stream
@@ -141,7 +151,7 @@ class HttpCall:
         self._parts_bytes = 0
         self._paused = False
         self._over = False
-        self._connection = pool.acquire(address, self)
+        self._connection = connections.acquire(address, self)
         if self._connection is not None:
             self._connection.use(self, request)
 
@@ -182,7 +192,7 @@ class HttpCall:
         self._connection = None
         if unused:
             # The engine had closed this idle connection before it could see the request: nobody's failure.
-            self._pool.acquire(self._address, self, fresh=True)
+            self._connections.acquire(self._address, self, fresh=True)
         elif self._settles_s:
             asyncio.get_running_loop().call_later(self._settles_s, self._cut, why)
         else:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from balancer.pool.backend import BackendSpec
-from balancer.pool.load import Load
+from balancer.pool.load import KV_TOKENS_ASSUMED, Load
 from balancer.upstream.connection import LATE_S, ConnectionPool
 from balancer.upstream.fetch import FetchError, NotThere, fetch
 from balancer.wire.engine_metrics import EngineLoad, parse_load
@@ -30,8 +30,6 @@ MODELS_INTERVAL_S = 30.0
 ANSWER_MAX_BYTES: Final = 1 << 20
 METRICS_MAX_BYTES: Final = 4 << 20
 """vLLM's are some 200 KiB, and grow with every model and adapter."""
-KV_PARTS: Final = 500_000
-"""Of an engine that tells which share of its KV cache is used, but not how many tokens it holds: taken for so many."""
 
 
 class Late(Exception):
@@ -39,24 +37,24 @@ class Late(Exception):
 
 
 class Prober:
-    """Watches one upstream. ``listed`` is told what it offers, ``verdict`` how each probe went, with the load;
+    """Watches one upstream. ``listed`` is told what it offers, ``probed`` how each probe went, with the load;
     ``heard_since`` tells whether tokens came from it since then."""
 
     def __init__(
         self,
         spec: BackendSpec,
-        pool: ConnectionPool,
+        connections: ConnectionPool,
         listed: Callable[[Listing], None],
-        verdict: Callable[[bool, Load | None], None],
+        probed: Callable[[bool, Load | None], None],
         heard_since: Callable[[float], bool] = lambda since: False,
     ) -> None:
         self.spec = spec
         """Where and as whom to ask; may be replaced by one of another key."""
         self.trouble: str | None = None
         """How the last probe failed; ``None`` if it did not."""
-        self._pool = pool
+        self._connections = connections
         self._listed = listed
-        self._verdict = verdict
+        self._probed = probed
         self._heard_since = heard_since
         self._listed_at: float | None = None
         self._has_health = True
@@ -76,10 +74,10 @@ class Prober:
                     log.warning("upstream %s: %s", self.spec.name, str(error) or "no answer in time")
                 self.trouble = str(error) or "no answer in time"
                 self._start_anew()
-                self._verdict(False, None)
+                self._probed(False, None)
             else:
                 self.trouble = None
-                self._verdict(True, load)
+                self._probed(True, load)
             spent = asyncio.get_running_loop().time() - began
             interval_s = MODELS_INTERVAL_S if self.spec.tls else PROBE_INTERVAL_S  # a provider only for its models
             await asyncio.sleep(max(0.0, interval_s - spent))
@@ -125,7 +123,7 @@ class Prober:
         began = loop.time()
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
-                return await fetch(self._pool, self.spec, path, max_bytes)
+                return await fetch(self._connections, self.spec, path, max_bytes)
         except (FetchError, TimeoutError) as error:
             late_s = loop.time() - began - PROBE_TIMEOUT_S
             waited = isinstance(error, TimeoutError) or late_s > -LATE_S  # dialling has its own limit
@@ -137,7 +135,7 @@ class Prober:
 def as_load(found: EngineLoad) -> Load:
     """An engine's own numbers as a beat would tell them."""
     told = found.kv_usage is not None
-    tokens = found.kv_tokens or KV_PARTS
+    tokens = found.kv_tokens or KV_TOKENS_ASSUMED
     return Load(
         running=found.running,
         waiting=found.waiting,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from balancer.addressing import RESOLVE_S, address_of
 from balancer.errors import ConfigError
 from balancer.pool.backend import BackendSpec, ModelInfo
 from balancer.upstream.spec import UpstreamSpec, path_prefix
-
-RESOLVE_S = 4.0
 
 
 async def resolved(upstream: UpstreamSpec) -> BackendSpec:
@@ -22,8 +20,7 @@ async def resolved(upstream: UpstreamSpec) -> BackendSpec:
     tls = parts.scheme == "https"
     host, port = parts.hostname or "", parts.port or (443 if tls else 80)
     try:
-        async with asyncio.timeout(RESOLVE_S):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
+        address = await address_of(host, port)
     except TimeoutError:
         raise ConfigError(f"upstream {upstream.name}: no address for {host} within {RESOLVE_S:g} s") from None
     except (OSError, UnicodeError) as error:
@@ -33,7 +30,7 @@ async def resolved(upstream: UpstreamSpec) -> BackendSpec:
         BackendSpec(
             name=upstream.name,
             kind="upstream",
-            host=str(found[0][4][0]),
+            host=address,
             port=port,
             tls=tls,
             path_prefix=path_prefix(upstream.url),

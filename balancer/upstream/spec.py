@@ -15,11 +15,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from balancer.errors import ConfigError
+from balancer.wire.limits import BACKEND_MODELS_MAX, SLOTS_MAX
 
 SLOTS: Final = 256
 """How many requests an upstream takes at once, unless it is told."""
-SLOTS_MAX: Final = 65_536
-MODELS_MAX: Final = 256
 NAME_MAX_CHARS: Final = 128
 KEY_MAX_CHARS: Final = 4096
 ENDPOINTS: Final = ("chat", "completions", "embeddings", "responses")
@@ -171,8 +170,8 @@ def _models(text: str) -> tuple[str, ...]:
     names = tuple(name for name in names if name)
     if text and not names:
         raise _wrong("model: expected names, separated by commas")
-    if len(names) > MODELS_MAX or any(not name.isprintable() for name in names):
-        raise _wrong(f"model: expected at most {MODELS_MAX} printable names")
+    if len(names) > BACKEND_MODELS_MAX or any(not name.isprintable() for name in names):
+        raise _wrong(f"model: expected at most {BACKEND_MODELS_MAX} printable names")
     return names
 
 

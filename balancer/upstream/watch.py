@@ -38,14 +38,14 @@ class Watch:
     def __init__(
         self,
         registry: Registry,
-        pool: ConnectionPool,
+        connections: ConnectionPool,
         clock: Clock,
         apply: Callable[[Iterable[Transition]], None],
         pool_changed: Callable[[Iterable[Transition]], None],
         timings: Timings,
         heard_since: Callable[[str, float], bool] = lambda name, since: False,
     ) -> None:
-        self.pool = pool
+        self.connections = connections
         self.heard_since = heard_since
         """Whether tokens came from a backend of this name since then."""
         self._registry = registry
@@ -75,7 +75,7 @@ class Watch:
         watched = self._watched.pop(name)
         self._from_settings.discard(name)
         now = self._clock.time()
-        member = self._registry.lease(watched.lease_id)
+        member = self._registry.member(watched.lease_id)
         if member is None:  # another backend has taken its name, after it was dead for long
             watched.stop()
             return 0
@@ -162,7 +162,7 @@ class Watch:
         self._pool_changed(())
         return found.lease_id
 
-    def verdict(self, spec: BackendSpec, lease_id: int, healthy: bool, load: Load | None) -> None:
+    def probed(self, spec: BackendSpec, lease_id: int, healthy: bool, load: Load | None) -> None:
         """The outcome of a probe."""
         if spec.tls:
             return
@@ -175,7 +175,7 @@ class Watch:
     def advance(self, now: float) -> None:
         """Every tick: let go of removed ones that are idle."""
         for name, watched in list(self._leaving.items()):
-            member = self._registry.lease(watched.lease_id)
+            member = self._registry.member(watched.lease_id)
             if member is None:
                 del self._leaving[name]
                 watched.stop()

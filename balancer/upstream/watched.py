@@ -19,11 +19,11 @@ from balancer.wire.model_list import Listing, abilities_of
 class Registrar(Protocol):
     """Who puts it into the pool."""
 
-    pool: ConnectionPool
+    connections: ConnectionPool
 
     def register(self, spec: BackendSpec) -> int: ...
 
-    def verdict(self, spec: BackendSpec, lease_id: int, healthy: bool, load: Load | None) -> None: ...
+    def probed(self, spec: BackendSpec, lease_id: int, healthy: bool, load: Load | None) -> None: ...
 
     def heard_since(self, name: str, since: float) -> bool: ...
 
@@ -38,7 +38,7 @@ class Watched:
         self._listing: Listing | None = None
         self._spec = self._offered()
         self.lease_id = registrar.register(self._spec)
-        self._prober = Prober(self._spec, registrar.pool, self._listed, self._verdict, self._heard_since)
+        self._prober = Prober(self._spec, registrar.connections, self._listed, self._probed, self._heard_since)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -82,8 +82,8 @@ class Watched:
             )
         return with_options(backend, self.upstream)
 
-    def _verdict(self, healthy: bool, load: Load | None) -> None:
-        self._registrar.verdict(self._spec, self.lease_id, healthy, load)
+    def _probed(self, healthy: bool, load: Load | None) -> None:
+        self._registrar.probed(self._spec, self.lease_id, healthy, load)
 
     def _heard_since(self, since: float) -> bool:
         return self._registrar.heard_since(self._spec.name, since)

@@ -3,7 +3,7 @@
     agent     {"register":{"name":"gpu-1","url":"http://10.0.0.7:8000","models":[...],"nonce":"<hex>",...}}
     balancer  {"challenge":{"nonce":"<hex>"}}
     agent     {"prove":{"mac":"<hex>"}}
-    balancer  {"lease":{"id":17,"beat_s":1.0,"deadline_s":3.0}}      or  {"refused":{...}}
+    balancer  {"lease":{"id":17,"beat_s":1.0,"deadline_s":3.5}}      or  {"refused":{...}}
 
 The proof is HMAC-SHA256 (RFC 2104) under the shared token over the balancer's nonce and the register line as it was
 sent, which holds the agent's nonce and every field: so nothing can be altered, and nothing captured can be used again.

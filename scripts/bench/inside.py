@@ -17,7 +17,7 @@ from balancer.doors.health import Health
 from balancer.doors.http import HttpConnection
 from balancer.doors.native import NativeConnection
 from balancer.doors.openai import OpenAIDoor
-from balancer.exchange.cached import CacheLane
+from balancer.exchange.cache_lane import CacheLane
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.ports import Upstream
 from balancer.exchange.timeline import Limits

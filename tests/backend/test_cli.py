@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from click.testing import CliRunner, Result
 
@@ -17,8 +15,9 @@ def test_help_has_examples_and_every_option() -> None:
     assert result.exit_code == 0
     assert "Examples:" in result.output
     for option in (
-        "--host", "--slots", "--name", "--weight", "--device", "--model", "--balancer", "--no-balancer",
-        "--token-file", "--advertise-url", "--threads", "--log-json", "--drain-timeout", "--label", "--echo-delay-ms",
+        "PORT (1235;", "--host", "--model", "--slots", "--device", "--threads", "--echo-delay-ms", "--no-balancer",
+        "--balancer", "--token-file", "--advertise-url", "--name", "--weight", "--label", "--drain-timeout",
+        "--log-json", "--version",
     ):  # fmt: skip
         assert option in result.output
 
@@ -28,11 +27,6 @@ def test_help_has_examples_and_every_option() -> None:
     [
         (["70000"], "70000"),
         (["1", "--slots", "0"], "--slots"),
-        (["1", "--name", "two words"], "letters"),
-        (["1", "--weight", "0"], "--weight"),
-        (["1", "--balancer", "host:port"], "HOST:PORT"),
-        (["1", "--balancer", ""], "HOST:PORT"),
-        (["1", "--label", "novalue"], "KEY=VALUE"),
         (["1", "--balancer", "h:1", "--no-balancer"], "exclude"),
         (["1", "--device", "tpu"], "tpu"),
     ],
@@ -41,13 +35,6 @@ def test_what_makes_no_sense_is_refused_by_name(arguments: list[str], word: str)
     result = run(*arguments)
     assert result.exit_code == 2
     assert word in result.output
-
-
-def test_an_empty_token_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("\n")
-    result = run("1", "--token-file", str(tmp_path / "token"))
-    assert result.exit_code == 2
-    assert "empty" in result.output
 
 
 def test_an_address_that_can_not_be_listened_on_is_told() -> None:

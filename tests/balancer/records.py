@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from balancer.exchange.ports import Record
+from balancer.exchange.outcome import Record
 from balancer.request import Request
 
 

@@ -5,7 +5,7 @@ import random
 from balancer.cache.judge_error import BY_WORDS, UNMEASURED, JudgeError
 from balancer.cache_learning import learn_from_traffic
 from balancer.config import Config
-from balancer.exchange.cached import CacheLane
+from balancer.exchange.cache_lane import CacheLane
 from tests.fakes import Hall
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from balancer import admin_client, daemon
+from balancer import daemon
 from balancer.cli import main
+from balancer.commands import admin_client
 from balancer.config import Config
 from balancer.errors import ConfigError
 from balancer.keyfile import add_key

@@ -9,7 +9,7 @@ import pytest
 from balancer.admission import models
 from balancer.admission.aliases import parse_rules
 from balancer.embeddings import SLOTS
-from balancer.exchange.ports import Record
+from balancer.exchange.outcome import Record
 from balancer.pool.backend import ModelInfo
 from tests.balancer.doors.caller import Reply, called, reply, request
 from tests.balancer.doors.lobby import Lobby, Visitor

@@ -18,6 +18,8 @@ from frontend.server import listen, make_server
 @dataclass(frozen=True)
 class Served:
     port: int
+    ready: str = ""
+    """The line that says so, of a process."""
 
     @property
     def url(self) -> str:
@@ -33,11 +35,12 @@ async def served(
     balancer_port: int, limits: Limits | None = None, *, port: int = 0, **options
 ) -> AsyncIterator[Served]:
     limits = limits or Limits()
-    server = make_server(make_app(Balancer("127.0.0.1", balancer_port), limits=limits, **options), limits)
+    ready = asyncio.Event()
+    server = make_server(make_app(Balancer("127.0.0.1", balancer_port), limits=limits, **options), limits, ready.set)
     listening = listen("127.0.0.1", port)
     running = asyncio.get_running_loop().create_task(server.serve([listening]))
-    while not server.started:  # uvicorn has no event for it
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(20):
+        await ready.wait()
     try:
         yield Served(listening.getsockname()[1])
     finally:
@@ -58,7 +61,7 @@ def process(
             assert running.stdout is not None
             ready = running.stdout.readline()
             assert ready.startswith("ready: http://"), ready
-            yield Served(int(ready.split()[1].rpartition(":")[2])), running
+            yield Served(int(ready.split()[1].rpartition(":")[2]), ready), running
         finally:
             if running.poll() is None:
                 running.terminate()

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from frontend.cli import main
 from frontend.server import listen
+from tests.frontend.served import process
 
 
 @pytest.mark.parametrize("missing", ["uvicorn", "starlette", "websockets"])
@@ -35,8 +36,14 @@ def test_a_taken_port_is_a_clear_error():
     assert f"cannot listen on 127.0.0.1:{port}" in found.output
 
 
-@pytest.mark.parametrize("address", ["nowhere", "host:", ":1", "host:99999", "host:x"])
+@pytest.mark.parametrize("address", ["", ":1", "host:0", "host:99999", "host:x", "https://lb-1"])
 def test_a_bad_balancer_address_is_wrong_usage(address):
     found = CliRunner().invoke(main, ["--balancer", address])
     assert found.exit_code == 2
-    assert "HOST:PORT" in found.output
+    assert "--balancer" in found.output
+
+
+@pytest.mark.parametrize(("address", "told"), [("lb-1", "lb-1:1234"), ("::1", "[::1]:1234"), ("http://lb:7", "lb:7")])
+def test_the_ready_line_tells_where_it_asks(address, told):
+    with process(9, "--balancer", address) as (page, _):
+        assert page.ready == f"ready: {page.url} (balancer {told})\n"

@@ -35,6 +35,13 @@ def test_sigterm_ends_it_with_0_while_an_answer_runs():
         assert fake.cancel_heard.wait(10) and fake.cancels == [1]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_once_it_says_that_it_is_ready_a_signal_ends_it_with_0(number):
+    with process(9) as (_, running):
+        running.send_signal(number)
+        assert running.wait(20) == 0
+
+
 def test_prompts_and_answers_are_never_logged(tmp_path):
     log = tmp_path / "log"
     with in_thread() as fake, process(fake.port, log=str(log)) as (page, running):

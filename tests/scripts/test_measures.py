@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from scripts.measures import drawn_reach, reach, served, wilson
+from scripts.measures import drawn_reach, reach, served
 
 LABELS = np.array([1.0, 1, 0, 1, 0, 1])
 SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
@@ -29,12 +29,6 @@ def test_served_counts_what_is_right_and_wrong() -> None:
     found = served(LABELS, SCORES > 0.55)
     assert found[:3] == (4, 0.75, 0.25)
     assert math.isnan(served(LABELS, SCORES > 1).wrong)
-
-
-def test_wilson_holds_the_share() -> None:
-    low, high = wilson(1, 100)
-    assert 0 < low < 0.01 < high < 0.06
-    assert wilson(0, 0) == (0.0, 1.0)
 
 
 def test_draws_have_as_many_duplicates_as_others() -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from scripts.simulate import simulate
-from scripts.simulation.cluster import Setting
-from scripts.simulation.report import Result
-from scripts.simulation.workloads import WORKLOADS
+from scripts.simulate_parts.cluster import Setting
+from scripts.simulate_parts.report import Result
+from scripts.simulate_parts.workloads import WORKLOADS
 
 
 def small(name: str, policy: str, rate: float, seconds: float, seed: int = 1) -> Result:

@@ -187,7 +187,7 @@ class SimBalancer:
 
     def on_datagram(self, data: bytes) -> None:
         head = heartbeat.peek(data)
-        member = self.registry.lease(head.lease_id) if head else None
+        member = self.registry.member(head.lease_id) if head else None
         beat = heartbeat.open_beat(member.key, data) if member else None
         if member is None or beat is None:
             return

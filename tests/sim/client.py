@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from balancer.errors import Failure
-from balancer.exchange.ports import Opening, Outcome
+from balancer.exchange.outcome import Opening, Outcome
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event_data
 from tests.sim.balancer import FIRST, LAST

@@ -31,7 +31,7 @@ class Bert:
     """A loaded model, on one CPU thread."""
 
     def __init__(self, folder: Path, early_layer: int) -> None:
-        """Load it; :class:`Unsuited` where the library must do it. ``early_layer`` counts from one."""
+        """Load it; `Unsuited` where the library must do it. ``early_layer`` counts from one."""
         layout = read_layout(folder)
         self.dimension = layout.dimension
         self.tokens_max: int | None = layout.tokens_max

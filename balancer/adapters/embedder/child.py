@@ -13,7 +13,7 @@ _ERROR_TAIL_BYTES: Final = 4096
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 OnFrame = Callable[["Child", int, bytes], None]
-"""May raise :class:`FrameError`; the child is killed then, like one that sends no frames at all."""
+"""May raise `FrameError`; the child is killed then, like one that sends no frames at all."""
 OnExit = Callable[["Child"], None]
 
 
@@ -29,7 +29,7 @@ class Child(asyncio.SubprocessProtocol):
 
     @classmethod
     async def start(cls, command: Sequence[str], on_frame: OnFrame, on_exit: OnExit) -> Child:
-        """Run a command; :class:`OSError` if it cannot be run."""
+        """Run a command; `OSError` if it cannot be run."""
         # The libraries would start a thread a core each, and the daemon needs one of them.
         env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         loop = asyncio.get_running_loop()

@@ -3,7 +3,7 @@
 A frame is its length (u32, without itself), a kind (u8) and a payload:
 
 - ``EMBED``, to the child: batch number u32, then each text as length u32 and UTF-8.
-- ``READY``, to the daemon: a JSON object, see :class:`Ready`.
+- ``READY``, to the daemon: a JSON object, see `Ready`.
 - ``VECTORS``, to the daemon: batch number u32, dimension u32, texts u32, one byte each for whether it has a vector,
   then the vectors there are, float32.
 - ``FAILED``, to the daemon: UTF-8, why the child cannot work here, and a new one could not either.
@@ -71,7 +71,7 @@ class FrameReader:
         self._buffer = bytearray()
 
     def receive(self, data: bytes) -> list[tuple[int, bytes]]:
-        """The frames that ``data`` completes, as (kind, payload); :class:`FrameError` for an impossible length."""
+        """The frames that ``data`` completes, as (kind, payload); `FrameError` for an impossible length."""
         self._buffer += data
         frames = []
         while len(self._buffer) >= _HEAD.size:

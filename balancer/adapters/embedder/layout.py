@@ -45,7 +45,7 @@ class Layout(NamedTuple):
 
 
 def read_layout(folder: Path) -> Layout:
-    """:class:`Unsuited` for anything but a BERT whose tokens' mean, scaled to length one, is the vector."""
+    """`Unsuited` for anything but a BERT whose tokens' mean, scaled to length one, is the vector."""
 
     def read(name: str) -> Any:
         return json.loads((folder / name).read_bytes())

@@ -18,7 +18,7 @@ class Library:
     """A loaded model, on one CPU thread."""
 
     def __init__(self, source: str, early_layer: int) -> None:
-        """Load it, which takes seconds; :class:`ImportError` without the library. ``early_layer`` counts from one."""
+        """Load it, which takes seconds; `ImportError` without the library. ``early_layer`` counts from one."""
         import torch
         from sentence_transformers import SentenceTransformer
 

@@ -60,7 +60,7 @@ class EmbeddingModel:
     """A loaded model."""
 
     def __init__(self, model: str | None) -> None:
-        """Load it, which takes seconds; :class:`EmbedderUnavailable` where that can never work."""
+        """Load it, which takes seconds; `EmbedderUnavailable` where that can never work."""
         name, source, local = locate(model)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
@@ -116,7 +116,7 @@ class EmbeddingModel:
 
 
 def _engine(source: str, local: bool) -> Engine:
-    """By hand what can be, all else by the library; :class:`EmbedderUnavailable` without it."""
+    """By hand what can be, all else by the library; `EmbedderUnavailable` without it."""
     if local:
         try:
             return Bert(Path(source), EARLY_LAYER)

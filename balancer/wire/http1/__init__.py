@@ -3,6 +3,10 @@
 llhttp in its strict mode refuses what request smuggling needs (both Content-Length and Transfer-Encoding, two
 lengths, bare line feeds, bad chunk ends); this adds what it leaves to its user: bounds on heads, bodies and all that
 it buffers in between, Host, HTTP versions, transfer codings, and an upgrade that is not taken up (RFC 9110, 7.8).
+
+* ``requests``, ``responses``  the two directions; ``parsing`` is what they share
+* ``repeats``   heads that come again need no parser
+* ``build``     what we write
 """
 
 from __future__ import annotations

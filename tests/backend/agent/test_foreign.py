@@ -15,6 +15,7 @@ from backend.agent.discovery import Wanted
 from backend.agent.fetch import engine_url
 from backend.agent.foreign import Ready, Settings
 from backend.errors import EngineUnavailable
+from backend.stopping import DRAIN_GRACE_S
 from balancer.wire.control import Refused
 from tests.backend.fakes import FakeBalancer, until
 from tests.backend.foreign_engine import ForeignEngine, foreign_engine, listed, ollama, vllm, vllm_metrics
@@ -89,7 +90,7 @@ async def test_it_drains_until_the_engine_is_idle_then_leaves() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
             await balancer.until(lambda: ("drain", True) in balancer.told)
             await balancer.until(lambda: balancer.beats[-1][1].draining)
-            await asyncio.sleep(foreign.DRAIN_GRACE_S + 0.2)
+            await asyncio.sleep(DRAIN_GRACE_S + 0.2)
             assert not task.done()
             engine.replies["/metrics"] = (200, vllm_metrics())
             async with asyncio.timeout(20.0):

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from random import Random
 
+import pytest
+
 from backend.agent.identity import Identity
 from backend.agent.membership import Membership
 from backend.engines.base import EngineLoad
@@ -131,6 +133,13 @@ async def test_a_drain_by_the_balancer_shows_in_beats_until_it_is_taken_back() -
         await balancer.until(lambda: bool(balancer.beats) and balancer.beats[-1][1].draining)
         balancer.say("drain", False)
         await balancer.until(lambda: not balancer.beats[-1][1].draining)
+
+
+async def test_what_the_balancer_refuses_later_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with FakeBalancer() as balancer, member(balancer) as membership:
+        await membership.registered.wait()
+        balancer.say("refused", Refused("unexpected_message", "not after the lease"))
+        await until(lambda: "refuses: " in caplog.text and "not after the lease" in caplog.text)
 
 
 async def test_lines_that_make_no_sense_end_the_connection_and_a_new_one_is_made() -> None:

@@ -97,6 +97,30 @@ async def test_the_pause_comes_before_every_token_and_is_shared_by_all() -> None
     assert 0.08 <= time.monotonic() - began < 5
 
 
+async def test_a_cancelled_request_is_freed_long_before_the_next_token_and_moves_no_other() -> None:
+    engine = EchoEngine(delay_ms=60_000)
+    request = GenerationRequest(prompt=TextPrompt("a b"))
+    sinks = RecordingSink(), RecordingSink()
+    first, second = [engine.submit(request, sink) for sink in sinks]
+    first.cancel()
+    await asyncio.wait_for(sinks[0].done.wait(), 5)
+    assert (sinks[0].last.finish_reason, sinks[0].text) == ("cancelled", "")
+    assert engine.load().running == 1
+    assert sinks[1].prompt_token_ids is None and not sinks[1].pieces
+    second.cancel()
+    await asyncio.wait_for(sinks[1].done.wait(), 5)
+    assert engine.load().running == 0
+
+
+async def test_whoever_comes_after_a_cancel_waits_the_whole_pause() -> None:
+    engine = EchoEngine(delay_ms=100)
+    engine.submit(GenerationRequest(prompt=TextPrompt("a")), RecordingSink()).cancel()
+    await asyncio.sleep(0.05)
+    began = time.monotonic()
+    await generate(engine, TextPrompt("a"), max_tokens=1)
+    assert time.monotonic() - began >= 0.09
+
+
 @pytest.mark.parametrize("delay_ms", [0.0, 1.0])
 async def test_a_request_made_while_a_step_runs_is_not_lost(delay_ms: float) -> None:
     engine = EchoEngine(delay_ms=delay_ms)

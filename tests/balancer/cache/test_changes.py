@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from balancer.cache.changes import Changes
+from balancer.cache.changes import StoreChanges
 
 
 def test_changes_are_taken_once_in_their_order() -> None:
-    changes = Changes()
+    changes = StoreChanges()
     changes.note(b"a")
     changes.note(b"b")
     assert changes.take() == [b"a", b"b"]
@@ -12,7 +12,7 @@ def test_changes_are_taken_once_in_their_order() -> None:
 
 
 def test_too_many_are_known_as_too_many_until_they_are_taken() -> None:
-    changes = Changes(most=3)
+    changes = StoreChanges(most=3)
     for number in range(10):
         changes.note(bytes([number]))
     assert changes.take() is None
@@ -21,7 +21,7 @@ def test_too_many_are_known_as_too_many_until_they_are_taken() -> None:
 
 
 def test_as_many_as_are_allowed_are_kept() -> None:
-    changes = Changes(most=3)
+    changes = StoreChanges(most=3)
     for number in range(3):
         changes.note(bytes([number]))
     assert changes.take() == [b"\0", b"\1", b"\2"]

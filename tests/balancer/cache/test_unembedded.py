@@ -5,7 +5,7 @@ from dataclasses import replace
 from balancer.cache.keys import CacheKeys
 from balancer.cache.purge import Purge
 from balancer.cache.store import CacheStore
-from balancer.cache.unembedded import A_TURN, Unembedded, Waiting
+from balancer.cache.unembedded import PER_TICK_MAX, Unembedded, Waiting
 from tests.balancer.cache.test_store import NOW, answer, ask
 
 
@@ -74,10 +74,10 @@ def test_what_is_another_embedders_or_has_left_waits_no_more() -> None:
 
 
 def test_only_a_few_go_at_once_and_only_so_many_wait() -> None:
-    store, unembedded = stored(*(f"{n}?" for n in range(A_TURN + 3)))
+    store, unembedded = stored(*(f"{n}?" for n in range(PER_TICK_MAX + 3)))
     embedder = Embedder()
     unembedded.advance("e", embedder.take)
-    assert (len(embedder.taken), len(unembedded)) == (A_TURN, 3)
+    assert (len(embedder.taken), len(unembedded)) == (PER_TICK_MAX, 3)
     small = Unembedded(store, most=2)
     for n in range(5):
         small.add(Waiting(bytes([n]), b"s", "e"))

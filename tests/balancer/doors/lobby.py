@@ -17,7 +17,7 @@ from balancer.corking import Cork
 from balancer.doors.addresses import IPNetwork
 from balancer.doors.admin import AdminDoor
 from balancer.doors.agents import Agents
-from balancer.doors.changes import Changes
+from balancer.doors.changes import OperatorChanges
 from balancer.doors.classic import ClassicConnection
 from balancer.doors.clients import ClientLimits, Clients
 from balancer.doors.control import ControlConnection
@@ -127,7 +127,7 @@ class Lobby:
         self.watch = Watch(
             self.hall.registry, self.connections, loop, self.agents.apply, dispatcher.pool_changed, PROBED
         )
-        changes = Changes(self.hall.registry, self.watch, reload or _nothing_to_read)
+        changes = OperatorChanges(self.hall.registry, self.watch, reload or _nothing_to_read)
         self.admin = AdminDoor(dispatcher, self.agents, self.clients, "1.2.3", health=health, changes=changes)
         self.doors = Doors(
             native=lambda: NativeConnection(self.clients, lambda: ControlConnection(self.agents), cork),

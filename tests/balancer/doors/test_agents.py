@@ -100,7 +100,7 @@ def test_what_is_no_fresh_beat_of_a_known_lease_is_dropped_counted_and_no_sign_o
     desk.pass_time(2.0)
     assert desk.agents.beat(datagram, "udp") is None
     assert desk.agents.counts["beats_dropped." + reason] == 1
-    member = desk.hall.registry.lease(1)
+    member = desk.hall.registry.member(1)
     assert member is not None
     assert desk.hall.clock.now - member.heard_at == 2.0
 
@@ -175,7 +175,7 @@ def test_the_pool_learns_every_number_that_a_beat_tells() -> None:
     told = {field.name: number for number, field in enumerate(fields(Load), start=2)} | {"draining": False}
     beat = Beat(1, **told)  # type: ignore[arg-type]
     assert desk.agents.beat(heartbeat.seal_beat(KEY, lease_id, beat), "udp") is not None
-    member = desk.hall.registry.lease(lease_id)
+    member = desk.hall.registry.member(lease_id)
     assert member is not None and member.load is not None
     assert asdict(member.load) == told | {"ready": True}
 

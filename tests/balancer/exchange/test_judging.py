@@ -28,7 +28,7 @@ class Judging:
         self.heard: list[int | None] = []
 
     def ask(self, known: str = "It is Paris.", fresh: str = "Paris it is, on the Seine.") -> None:
-        self.aside = self.judge.judge("1", pair(known, fresh), self.heard.append)
+        self.background = self.judge.judge("1", pair(known, fresh), self.heard.append)
 
 
 @pytest.mark.parametrize(("reply", "found"), [("Yes.", RIGHT), ("no", WRONG), ("perhaps", UNDECIDED)])
@@ -69,6 +69,6 @@ def test_a_judge_that_fails_can_not_say_and_one_that_is_cancelled_is_not_heard()
     judging.ask()
     judging.hall.calls[0].finish("length")
     judging.ask()
-    assert judging.aside is not None
-    judging.aside.cancel()
+    assert judging.background is not None
+    judging.background.cancel()
     assert judging.heard == [None] and judging.hall.in_flight() == 0

@@ -5,7 +5,7 @@ from typing import Any
 from balancer.cache.keys import KeyRules
 from balancer.cache.learned import LearnedVerdict
 from balancer.cache.store import CacheLimits, CacheStore, Hit
-from balancer.exchange.cached import CacheLane
+from balancer.exchange.cache_lane import CacheLane
 from balancer.exchange.journal import Journal
 from balancer.exchange.lookup import Lookup
 from balancer.exchange.outcome import Outcome

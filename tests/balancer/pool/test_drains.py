@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from balancer.pool.drains import MAX_DRAINS, Drains
+from balancer.pool.drains import DRAINS_MAX, Drains
 from tests.balancer.pool.specs import a_spec
 
 
@@ -35,7 +35,7 @@ def test_a_wish_can_be_taken_back() -> None:
 
 def test_the_number_of_wishes_is_bounded() -> None:
     drains = Drains()
-    for number in range(MAX_DRAINS + 1):
+    for number in range(DRAINS_MAX + 1):
         drains.ask(a_spec(f"b{number}", instance="x"))
     assert not drains.wanted(a_spec("b0", instance="x"))
     assert drains.wanted(a_spec("b1", instance="x"))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from balancer.pool.backend import ModelInfo
-from balancer.pool.models import MAX_REMEMBERED, ModelMemory
+from balancer.pool.models import REMEMBERED_MAX, ModelMemory
 
 GPT2 = (ModelInfo("gpt2"),)
 
@@ -44,7 +44,7 @@ def test_a_model_named_twice_by_one_backend_counts_once() -> None:
 
 def test_the_memory_is_bounded_and_forgets_the_oldest() -> None:
     memory = ModelMemory(600.0)
-    for number in range(MAX_REMEMBERED + 1):
+    for number in range(REMEMBERED_MAX + 1):
         model = (ModelInfo(f"model-{number}"),)
         memory.offer(model)
         memory.withdraw(model, 0.0)

@@ -63,7 +63,7 @@ class PoolMachine(RuleBasedStateMachine):
         lease_id = data.draw(st.sampled_from(self.lease_ids))
         result = self.registry.beat(lease_id, self.sequence, load, self.now)
         self.take(result.transitions)
-        member = self.registry.lease(lease_id)
+        member = self.registry.member(lease_id)
         if result.status is BeatStatus.ACCEPTED:
             assert member is not None
             assert member.state not in (State.DEAD, State.SUSPECT)
@@ -74,7 +74,7 @@ class PoolMachine(RuleBasedStateMachine):
     def leave(self, data: st.DataObject) -> None:
         lease_id = data.draw(st.sampled_from(self.lease_ids))
         self.take(self.registry.leave(lease_id, self.now))
-        assert self.registry.lease(lease_id) is None
+        assert self.registry.member(lease_id) is None
 
     @rule(name=NAMES, wanted=st.booleans())
     def drain(self, name: str, wanted: bool) -> None:

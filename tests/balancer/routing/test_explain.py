@@ -9,10 +9,11 @@ import pytest
 
 from balancer.pool.ledger import ON_TRIAL, SHUT, Ledger
 from balancer.pool.view import PoolView
+from balancer.rng import Rng
 from balancer.routing.explain import HEADER_MAX_BYTES, WHYS, Eligible, Explanation, Filtered, explain
 from balancer.routing.need import RouteNeed
 from balancer.routing.policies import POLICIES
-from balancer.routing.policy import Candidates, Parts, Rng
+from balancer.routing.policy import Candidates, Parts
 from balancer.routing.prefer import preference
 from tests.balancer.routing.pools import CHAT, Pool
 

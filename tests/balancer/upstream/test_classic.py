@@ -267,7 +267,7 @@ async def test_silence_does_not_count_while_an_answer_is_awaited() -> None:
         now = asyncio.get_running_loop().time()
         _, call = asked.start()
         asked.registry.advance(now + 60.0)
-        member = asked.registry.lease(asked.lease_id)
+        member = asked.registry.member(asked.lease_id)
         assert member is not None and member.state is State.ALIVE
         call.cancel()
         assert member.detector.deadline() < now + 20.0

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from balancer.pool.load import Load
+from balancer.pool.load import KV_TOKENS_ASSUMED, Load
 from balancer.upstream import probe
 from balancer.upstream.connection import ConnectionPool
-from balancer.upstream.probe import KV_PARTS, Prober
+from balancer.upstream.probe import Prober
 from balancer.upstream.resolve import resolved
 from balancer.upstream.spec import parse_upstream
 from balancer.wire.model_list import Listing
@@ -33,7 +33,7 @@ class Watcher:
     def listed(self, listing: Listing) -> None:
         self.listings.append(listing)
 
-    def verdict(self, healthy: bool, load: Load | None) -> None:
+    def probed(self, healthy: bool, load: Load | None) -> None:
         self.verdicts.append(healthy)
         self.loads.append(load)
         self.changed.set()
@@ -49,7 +49,7 @@ class Watcher:
 async def probing(engine: Engine, *, pool: ConnectionPool | None = None) -> AsyncIterator[Watcher]:
     watcher, pool = Watcher(), pool or ConnectionPool()
     spec = await resolved(parse_upstream(f"http://127.0.0.1:{engine.port}"))
-    task = asyncio.ensure_future(Prober(spec, pool, watcher.listed, watcher.verdict).run())
+    task = asyncio.ensure_future(Prober(spec, pool, watcher.listed, watcher.probed).run())
     try:
         yield watcher
     finally:
@@ -153,7 +153,7 @@ async def test_an_engine_that_comes_back_is_healthy_again() -> None:
 async def test_a_provider_over_tls_is_asked_for_its_models_only(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = await resolved(parse_upstream("https://127.0.0.1:9/v1"))
     watcher = Watcher()
-    task = asyncio.ensure_future(Prober(spec, ConnectionPool(), watcher.listed, watcher.verdict).run())
+    task = asyncio.ensure_future(Prober(spec, ConnectionPool(), watcher.listed, watcher.probed).run())
     await watcher.heard(1)
     await asyncio.sleep(0.1)  # ten intervals of those that are probed
     assert len(watcher.verdicts) == 1
@@ -176,7 +176,7 @@ async def test_the_load_is_read_from_the_engines_metrics_at_every_probe() -> Non
 
     async with Engine(vllm).running() as engine, probing(engine) as watcher:
         await watcher.heard(3)
-        expected = Load(running=3, waiting=2, kv_tokens_used=KV_PARTS // 4, kv_tokens_total=KV_PARTS)
+        expected = Load(running=3, waiting=2, kv_tokens_used=KV_TOKENS_ASSUMED // 4, kv_tokens_total=KV_TOKENS_ASSUMED)
         assert watcher.loads[:3] == [expected] * 3
 
 
@@ -238,7 +238,7 @@ async def test_a_probe_in_vain_says_nothing_while_tokens_come(monkeypatch: pytes
     async with Engine(silent).running() as engine:
         watcher, pool = Watcher(), ConnectionPool()
         spec = await resolved(parse_upstream(f"http://127.0.0.1:{engine.port}"))
-        prober = Prober(spec, pool, watcher.listed, watcher.verdict, lambda since: streams)
+        prober = Prober(spec, pool, watcher.listed, watcher.probed, lambda since: streams)
         task = asyncio.ensure_future(prober.run())
         async with asyncio.timeout(10):
             await asked.wait()

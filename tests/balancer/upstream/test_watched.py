@@ -18,7 +18,7 @@ class Desk:
     """Takes registrations into a real registry."""
 
     def __init__(self) -> None:
-        self.pool = ConnectionPool()
+        self.connections = ConnectionPool()
         self.registry = Registry()
         self.specs: list[BackendSpec] = []
         self.verdicts: list[tuple[int, bool]] = []
@@ -31,7 +31,7 @@ class Desk:
         self.ends += sum(transition.ends_exchanges for transition in found.transitions)
         return found.lease_id
 
-    def verdict(self, spec: BackendSpec, lease_id: int, healthy: bool, load: Load | None) -> None:
+    def probed(self, spec: BackendSpec, lease_id: int, healthy: bool, load: Load | None) -> None:
         self.verdicts.append((lease_id, healthy))
 
 
@@ -54,7 +54,7 @@ async def test_other_models_break_no_stream_and_keep_its_lease_counted() -> None
     desk = Desk()
     found = await watched(desk)
     found._listed(Listing({"m": None}, ""))
-    member = desk.registry.lease(found.lease_id)
+    member = desk.registry.member(found.lease_id)
     assert member is not None
     lease = desk.registry.ledger.lease(member.index)
     found._listed(Listing({"n": None}, ""))
