@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from balancer.admission.queue import WaitQueue
 from balancer.cache.keys import KeyRules
@@ -19,7 +16,7 @@ from balancer.exchange.cache_lane import CacheLane
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.exchange import Exchange
 from balancer.exchange.outcome import Opening, Outcome
-from balancer.exchange.ports import Embedding, Receiver, TokenVectors, Vector
+from balancer.exchange.ports import Receiver
 from balancer.exchange.timeline import Limits
 from balancer.pool.backend import BackendSpec
 from balancer.pool.load import Load
@@ -33,6 +30,7 @@ from balancer.wire.dialect import Usage
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event_data
 from tests.balancer.pool.specs import a_spec
+from tests.fake_embedder import FakeEmbedder
 
 
 class FakeClock:
@@ -183,57 +181,16 @@ class RecordingSink:
         return self.failure.code if self.failure is not None else None
 
 
-class FakeEmbedding:
-    """A text at the embedder."""
-
-    def __init__(self, text: str, callback: Callable[[Vector | None], None], wait_s: float | None) -> None:
-        self.text = text
-        self.callback = callback
-        self.wait_s = wait_s
-        self.vector: Vector | None = None
-        self.token_vectors: TokenVectors | None = None
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-    def answer(self, *numbers: float) -> None:
-        self.vector = np.array(numbers, dtype=np.float32)
-        self.callback(self.vector)
-
-    def answer_with_tokens(self, *numbers: float) -> None:
-        """As a model that tells three tokens, in two layers."""
-        self.token_vectors = np.ones((3, 2 * len(numbers)), np.int8)
-        self.answer(*numbers)
-
-    def late(self) -> None:
-        """Its time is up."""
-        self.callback(None)
-
-
-class FakeEmbedder:
-    """Embeds when the test says so."""
-
-    def __init__(self) -> None:
-        self.id: str | None = "fake"
-        self.busy = False
-        self.asked: list[FakeEmbedding] = []
-
-    def submit(
-        self,
-        text: str,
-        callback: Callable[[Vector | None], None],
-        *,
-        wait_s: float | None = None,
-        background: bool = False,
-    ) -> Embedding | None:
-        if self.busy and not background:
-            return None
-        self.asked.append(FakeEmbedding(text, callback, wait_s))
-        return self.asked[-1]
-
-    def stats(self) -> dict[str, Any]:
-        return {"state": "fake"}
+def completion_of(prompt: str, **changes: Any) -> Request:
+    """A request for a completion."""
+    fields: dict[str, Any] = {
+        "id": "1",
+        "tenant": "local",
+        "endpoint": "completions",
+        "body": {"prompt": prompt},
+        "prompt_bytes": len(prompt.encode()),
+    }
+    return Request(**{**fields, **changes})
 
 
 class Hall:
@@ -305,14 +262,7 @@ class Hall:
 
     def request(self, prompt: str = "hello", **changes: Any) -> Request:
         self._asked += 1
-        fields: dict[str, Any] = {
-            "id": f"{self._asked:024x}",
-            "tenant": "local",
-            "endpoint": "completions",
-            "body": {"prompt": prompt},
-            "prompt_bytes": len(prompt.encode()),
-        }
-        return Request(**{**fields, **changes})
+        return completion_of(prompt, **{"id": f"{self._asked:024x}", **changes})
 
     @property
     def calls(self) -> list[FakeCall]:

@@ -7,6 +7,7 @@ describe themselves; an exception stands in a table here, with its reason.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -272,10 +273,12 @@ def mirror_exists(path: str) -> bool:
     return (ROOT / "tests" / source.parent / f"test_{source.name}").exists()
 
 
-def test_packages_say_what_they_are() -> None:
-    silent = [
-        source.at(source.tree, "a package's docstring is its map")
-        for source in sources(*PACKAGES)
-        if source.path.endswith("__init__.py") and not ast.get_docstring(source.tree)
-    ]
+def test_packages_say_what_they_are_and_what_is_in_them() -> None:
+    silent = []
+    for source in sources(*PACKAGES):
+        path = ROOT / source.path
+        if path.name == "__init__.py":
+            named = set(re.findall(r"\w+", ast.get_docstring(source.tree) or ""))
+            modules = {module.stem for module in path.parent.glob("*.py") if not module.stem.startswith("__")}
+            silent += [source.at(source.tree, f"does not say what {name} is") for name in sorted(modules - named)]
     assert not silent, report(silent)

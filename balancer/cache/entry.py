@@ -17,7 +17,7 @@ QUESTION_KEPT_CHARS: Final = 256
 
 @dataclass(init=False, slots=True)
 class Entry:
-    """A complete answer in plain text. Times are monotonic seconds."""
+    """A complete answer in plain text. Times are monotonic seconds. Its own ``__init__``: see `balancer.request`."""
 
     key: bytes
     """The exact one."""

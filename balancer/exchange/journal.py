@@ -24,7 +24,10 @@ _USAGE_WITHIN: Final = 3
 
 @dataclass(init=False, slots=True)
 class Answer:
-    """What the events said. ``finish_reason`` is ``None`` where the answer did not end."""
+    """What the events said. ``finish_reason`` is ``None`` where the answer did not end.
+
+    Its own ``__init__``: see `balancer.request`.
+    """
 
     text: str
     finish_reason: str | None

@@ -12,7 +12,10 @@ STUCK_AFTER_MS = 10_000
 
 @dataclass(init=False, slots=True)
 class Load:
-    """One report; counts of requests and of tokens. `slots` 0 means not told: the registered number stays."""
+    """One report; counts of requests and of tokens. `slots` 0 means not told: the registered number stays.
+
+    Its own ``__init__``: see `balancer.request`.
+    """
 
     running: int
     waiting: int

@@ -13,7 +13,7 @@ BYTES_A_TOKEN = 4
 
 @dataclass(init=False, slots=True)
 class RouteNeed:
-    """What a request asks of a backend."""
+    """What a request asks of a backend. Its own ``__init__``: see `balancer.request`."""
 
     model: str
     endpoint: str

@@ -8,7 +8,8 @@ from balancer.cache_setup import cache_lane
 from balancer.config import Config
 from balancer.errors import ConfigError
 from balancer.verdict_file import VERDICT, learned_verdict
-from tests.fakes import FakeClock, FakeEmbedder
+from tests.fake_embedder import FakeEmbedder
+from tests.fakes import FakeClock
 
 
 def test_the_cache_judges_with_the_verdict_that_ships() -> None:

@@ -64,6 +64,12 @@ async def echo(x: FakeExchange) -> None:
     await x.done(usage={"prompt_tokens": len(words), "completion_tokens": len(words)})
 
 
+async def endless(x: FakeExchange) -> None:
+    while True:
+        await x.text("tick ")
+        await asyncio.sleep(0.005)
+
+
 class FakeBalancer:
     def __init__(self, script: Script = echo) -> None:
         self.script = script

@@ -66,6 +66,22 @@ async def rest_of(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
+async def thrown_out(port: int, start: bytes, within_s: float, connected: Callable[[], object] | None = None) -> float:
+    """Send this and no more; the seconds until the balancer closes, with an answer or without."""
+    loop = asyncio.get_running_loop()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    began = loop.time()
+    if connected is not None:
+        connected()
+    writer.write(start)
+    try:
+        async with asyncio.timeout(within_s):
+            await rest_of(reader)
+    finally:
+        writer.transport.abort()
+    return loop.time() - began
+
+
 async def until(look: Callable[[], Awaitable[T]], right: Callable[[T], object], within_s: float = 10.0) -> T:
     """Look again and again until it is right; what was seen then. Raises `AssertionError` with the last look."""
     loop = asyncio.get_running_loop()

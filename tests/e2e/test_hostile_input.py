@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.e2e.pool import SERVED_S, Pool, http, pool, read_http, rest_of
+from tests.e2e.pool import SERVED_S, Pool, http, pool, read_http, rest_of, thrown_out
 from tests.e2e.talk import check_served, echoed, endless, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -213,20 +213,6 @@ async def test_what_never_comes_to_its_end_is_cut_while_others_are_served(runnin
     }
     loop = asyncio.get_running_loop()
 
-    async def cut_after(start: bytes) -> float:
-        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-        began = loop.time()
-        connected.append(began)
-        writer.write(start)
-        try:
-            async with asyncio.timeout(BEGINNING_S + SLACK_S):
-                await reader.read()
-        except ConnectionError:
-            pass
-        finally:
-            writer.transport.abort()
-        return loop.time() - began
-
     async def trickle() -> float:
         """One more byte each second moves no deadline."""
         began = loop.time()
@@ -246,9 +232,14 @@ async def test_what_never_comes_to_its_end_is_cut_while_others_are_served(runnin
             writer.transport.abort()
         return loop.time() - began
 
-    connected: list[float] = []
-    silent = [asyncio.create_task(cut_after(b"")) for _ in range(1000)]
-    others = {name: asyncio.create_task(cut_after(start)) for name, start in starts.items()}
+    connected: list[bool] = []
+
+    def cut_after(start: bytes) -> asyncio.Task[float]:
+        within_s = BEGINNING_S + SLACK_S
+        return asyncio.create_task(thrown_out(running.port, start, within_s, lambda: connected.append(True)))
+
+    silent = [cut_after(b"") for _ in range(1000)]
+    others = {name: cut_after(start) for name, start in starts.items()}
     others["a slow head"] = asyncio.create_task(trickle())
     async with asyncio.timeout(3 * BEGINNING_S):
         while len(connected) < len(silent) + len(starts):  # our own side of a thousand takes its time

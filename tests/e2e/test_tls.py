@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.certificates import Certificate, make_certificate, needs_openssl
-from tests.e2e.pool import FREED_S, Pool, http, pool, read_http
+from tests.e2e.pool import FREED_S, Pool, http, pool, read_http, thrown_out
 from tests.e2e.programs import output_of, python
 from tests.e2e.talk import Talk, check_served, echoed, endless
 
@@ -131,24 +131,11 @@ async def test_native_lines(running: Pool, certificate: Certificate) -> None:
 
 
 async def test_bad_handshakes_harm_nobody(running: Pool, certificate: Certificate) -> None:
-    async def throw(data: bytes) -> float:
-        began = asyncio.get_running_loop().time()
-        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-        writer.write(data)
-        try:
-            async with asyncio.timeout(HEAD_S + SLACK_S):
-                await reader.read()
-        except ConnectionError:
-            pass
-        finally:
-            writer.transport.abort()
-        return asyncio.get_running_loop().time() - began
-
     async with secret_talk(running, certificate) as connection, secret_talk(running, certificate) as silent:
         answer = connection.ask("nothing happens here", 1, **endless(60))
         await connection.begun(answer)
         garbage = [b"\x16" + b"garbage" * 100, b"\x16\x03\x01\x00\x05hello", b"\x16\x03\x01\x40\x00" + b"\x01" * 0x4000]
-        took_s = await asyncio.gather(*(throw(data) for data in garbage * 20))
+        took_s = await asyncio.gather(*(thrown_out(running.port, data, HEAD_S + SLACK_S) for data in garbage * 20))
         assert max(took_s) < HEAD_S + SLACK_S
         async with asyncio.timeout(HEAD_S + SLACK_S):
             assert await silent.reader.read() == b""

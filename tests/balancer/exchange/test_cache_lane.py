@@ -14,9 +14,9 @@ from balancer.cache.verdict import Verdict
 from balancer.exchange.cache_lane import CacheLane
 from balancer.exchange.journal import Answer
 from balancer.exchange.ports import TokenVectors, Vector
-from balancer.request import Request
 from tests.balancer.cache.verdicts import DIMENSION, file
-from tests.fakes import FakeClock, FakeEmbedder
+from tests.fake_embedder import FakeEmbedder
+from tests.fakes import FakeClock, completion_of
 
 ANSWER = Answer("a cat", "stop", "m", 3, 2, True)
 NEAR = np.full(DIMENSION, DIMENSION**-0.5, np.float32)
@@ -33,32 +33,22 @@ class Lane:
         self.lane = CacheLane(self.store, embedder, self.clock, wait_s=0.03, ttl_s=60.0, rules=KeyRules())
         self.heard: list[Vector | None] = []
 
-    def request(self, prompt: str, **changes: Any) -> Request:
-        fields: dict[str, Any] = {
-            "id": "1",
-            "tenant": "t",
-            "endpoint": "completions",
-            "body": {"prompt": prompt},
-            "prompt_bytes": len(prompt),
-        }
-        return Request(**{**fields, **changes})
-
     def put(self, prompt: str, answer: Answer = ANSWER, **changes: Any) -> None:
-        request = self.request(prompt, **changes)
+        request = completion_of(prompt, **changes)
         self.lane.store(request, self.lane.keys(request, "m"), answer, "b", None)
 
     def exact(self, prompt: str, **changes: Any) -> bool:
-        request = self.request(prompt, **changes)
+        request = completion_of(prompt, **changes)
         return self.lane.exact(request, self.lane.keys(request, "m")) is not None
 
     def embed(self, prompt: str, **changes: Any) -> bool:
-        request = self.request(prompt, **changes)
+        request = completion_of(prompt, **changes)
         return self.lane.embed(request, self.lane.keys(request, "m"), self.heard.append) is not None
 
     def near(self, prompt: str, vector: Vector, tokens: TokenVectors | None = TOKENS) -> Hit | None:
         """Embed, read, look up."""
         assert self.embedder is not None
-        request = self.request(prompt)
+        request = completion_of(prompt)
         keys = self.lane.keys(request, "m")
         embedding = self.lane.embed(request, keys, self.heard.append)
         assert embedding is not None
@@ -231,7 +221,7 @@ def test_an_answer_to_a_question_about_now_holds_for_a_shorter_time() -> None:
 
 def test_forgetting_reaches_answers_under_way_too() -> None:
     lane = Lane(None)
-    request = lane.request("why?")
+    request = completion_of("why?")
     keys = lane.lane.keys(request, "m")
     lane.lane.forget_all("m")
     lane.lane.store(request, keys, ANSWER, "b", None)
@@ -244,17 +234,17 @@ def test_whoever_asked_to_know_hears_of_a_wrong_answer() -> None:
     lane, told = Lane(None), []
     lane.lane.on_wrong = lambda entry, now: told.append((entry.question, now))
     lane.put("why?")
-    key = lane.lane.keys(lane.request("why?"), "m").exact
+    key = lane.lane.keys(completion_of("why?"), "m").exact
     assert key is not None
     assert not lane.lane.wrong(key, "another tenant")
-    assert lane.lane.wrong(key, "t")
-    assert not lane.lane.wrong(key, "t")
+    assert lane.lane.wrong(key, "local")
+    assert not lane.lane.wrong(key, "local")
     assert told == [("why?", lane.clock.now)]
 
 
 def test_an_entry_tells_its_question_and_what_it_took_to_make() -> None:
     lane = Lane(None)
-    request = lane.request("why?")
+    request = completion_of("why?")
     assert lane.lane.store(request, lane.lane.keys(request, "m"), ANSWER, "b", None, None, 1.25)
     hit = lane.lane.exact(request, lane.lane.keys(request, "m"))
     assert hit is not None

@@ -9,10 +9,10 @@ from balancer.exchange.cache_lane import CacheLane
 from balancer.exchange.journal import Journal
 from balancer.exchange.lookup import Lookup
 from balancer.exchange.outcome import Outcome
-from balancer.request import Request
 from balancer.wire.whole import whole_body
 from tests.balancer.cache.verdicts import DIMENSION, file
-from tests.fakes import FakeClock, FakeEmbedder, last_events, text_events
+from tests.fake_embedder import FakeEmbedder
+from tests.fakes import FakeClock, completion_of, last_events, text_events
 
 
 def an_outcome(model: str = "m") -> Outcome:
@@ -29,14 +29,7 @@ class Desk:
         self.heard: list[tuple[str, str | None]] = []
 
     def lookup(self, prompt: str, **changes: Any) -> Lookup:
-        fields: dict[str, Any] = {
-            "id": "1",
-            "tenant": "t",
-            "endpoint": "completions",
-            "body": {"prompt": prompt},
-            "prompt_bytes": len(prompt),
-        }
-        request = Request(**{**fields, **changes})
+        request = completion_of(prompt, **changes)
         return Lookup(self.lane, request, "m", self._hit, lambda: self.heard.append(("miss", None)))
 
     def _hit(self, hit: Hit) -> None:

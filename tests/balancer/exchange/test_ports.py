@@ -9,7 +9,8 @@ from balancer.exchange.exchange import Exchange
 from balancer.exchange.ports import Call, Clock, Embedder, Receiver, Sink, Upstream
 from balancer.upstream.classic import ClassicCall, ClassicUpstream
 from balancer.upstream.http import HttpCall, HttpUpstream
-from tests.fakes import FakeCall, FakeClock, FakeEmbedder, RecordingSink, ScriptedUpstream
+from tests.fake_embedder import FakeEmbedder
+from tests.fakes import FakeCall, FakeClock, RecordingSink, ScriptedUpstream
 
 
 def methods(protocol: type) -> set[str]:

@@ -17,7 +17,8 @@ from balancer.exchange.journal import Answer
 from balancer.persistence.file import CacheFile
 from balancer.persistence.keeper import RETRY_S, SAVE_EVERY_S, CacheKeeper
 from balancer.request import Request
-from tests.fakes import FakeClock, FakeEmbedder
+from tests.fake_embedder import FakeEmbedder
+from tests.fakes import FakeClock
 
 UNIX_S = 1.8e9
 ANSWER = Answer("so it is", "stop", "m", 3, 2, True)
