@@ -25,7 +25,7 @@ MODULES = {
         "changes", "control", "counters", "entry", "epochs", "expiry", "keys", "lru", "question", "store", "timely",
     ),
     "doors": (
-        "agents", "answer", "asking", "clients", "datagrams", "http", "native", "native_answer", "openai",
+        "agents", "answer", "asking", "clients", "datagrams", "deadline", "http", "native", "native_answer", "openai",
         "openai_answer", "options", "passed_answer",
     ),
     "exchange": (

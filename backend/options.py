@@ -127,7 +127,7 @@ def _name(context: click.Context, parameter: click.Parameter, value: str | None)
 def _token(context: click.Context, parameter: click.Parameter, path: Path | None) -> bytes:
     """From the file, else from the environment; empty for none."""
     if path is None:
-        return os.environ.get(TOKEN_VARIABLE, "").strip().encode()
+        return os.fsencode(os.environ.get(TOKEN_VARIABLE, "")).strip()
     token = path.read_bytes().strip()
     if not token:
         raise click.BadParameter(f"{path} is empty")

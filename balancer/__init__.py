@@ -1,6 +1,7 @@
 """A load balancer that knows LLM traffic. The map:
 
-* ``daemon``      the composition root: builds the rooms, listens, owns the clock tick, signals, drain
+* ``daemon``      one process: listens, owns the clock tick, signals, drain
+* ``parts``       the composition root: builds the rooms; ``rooms``  where settings become values in them
 * ``cli``, ``config``, ``sources``, ``keyfile``, ``logs``  what an operator sees; ``reload_plan``, ``reloader``  what a
   reload may change, and the change
 * ``commands``    the subcommands: they ask a running daemon, or read a file

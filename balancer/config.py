@@ -19,11 +19,13 @@ from balancer.cache.judge_error import judge_error
 from balancer.doors.addresses import IPNetwork
 from balancer.doors.tls import CertificateError, server_context
 from balancer.errors import ConfigError
+from balancer.sources import option_name
 from balancer.upstream.spec import UpstreamSpec, distinct, parse_upstream, with_key
 
 TOKEN_MIN_BYTES: Final = 16
 """A shorter one is warned of: a proof that was overheard lets it be guessed at leisure."""
 CHECK_SHARE_MAX: Final = 0.05
+"""A check costs a backend what its answer had saved: more of them would eat up what the cache is for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +35,17 @@ class Config:
     host: str = "127.0.0.1"
     """Address to listen on, TCP and UDP."""
     port: int = 1234
-    """0 picks a free one."""
+    """TCP and UDP; 0 picks a free one."""
     admin_host: str = "127.0.0.1"
+    """Address of the port for operators, which knows no keys: whoever reaches it is obeyed."""
     admin_port: int = 1230
     """0 picks a free one."""
     policy: str = "adaptive"
+    """How a backend is chosen among those that can take a request; one of `balancer.routing.policies`."""
     upstream: tuple[UpstreamSpec, ...] = ()
     """OpenAI-compatible servers that do not register; each has a name of its own."""
     default_model: str | None = None
+    """Of requests that name none; ``None``: the only one there is."""
     models: ModelRules | None = None
     """Aliases, shares and fallbacks."""
     prefer: tuple[tuple[str, str], ...] = ()
@@ -56,12 +61,17 @@ class Config:
     tls: ssl.SSLContext | None = None
     """The port's certificate; ``None``: clients come in clear text."""
     backends_from: tuple[IPNetwork, ...] = ()
+    """Where registered backends may be, beside their agent's own address."""
     classic_from: tuple[IPNetwork, ...] = ()
+    """From where the text protocol, which can prove nothing, may be spoken, beside this machine."""
     insecure: bool = False
+    """Serve other machines without what is missing of keys, token and certificate."""
     cache: bool = True
+    """Answer repeated questions without a backend."""
     cache_size: int = 10_000
-    """Entries."""
+    """Most entries."""
     cache_bytes: int = 256 << 20
+    """Most bytes of all entries together."""
     cache_wrong_share: float = 0.02
     """Of what the learned verdict serves: how much may be wrong."""
     cache_check_share: float = 0.0
@@ -73,37 +83,51 @@ class Config:
     cache_shadow: bool = False
     """Near answers are decided on and counted, but not served."""
     cache_threshold: float = 0.95
-    """For embedders that no learned verdict knows."""
+    """Least cosine of a near match, for embedders that no learned verdict knows."""
     cache_ttl_s: float = 86_400.0
+    """How long an entry holds."""
     cache_timely_ttl_s: float = 300.0
     """For answers to questions with a word for the present."""
     cache_file: Path | None = None
     """Where entries are kept over a restart; ``None``: nowhere."""
     cache_version: str = ""
-    """Part of every key."""
+    """Part of every key: another one leaves all earlier entries behind."""
     cache_wait_ms: float = 30.0
+    """Longest wait for an embedding: a request that would wait longer skips the near tier."""
     embedder: bool = True
     """Near matches in the cache, and embeddings of our own; without it the cache has its exact tier alone."""
     cache_model: str | None = None
     """Name or path of a sentence-transformers model; ``None``: the packaged all-MiniLM-L6-v2."""
     cache_temperature_max: float = 0.3
+    """Requests that ask for more are not cached, unless they have a seed."""
     cache_per_user: bool = False
+    """Entries are never shared between values of OpenAI's field ``user``."""
     queue_size: int = 256
     """Requests that may wait for a slot."""
     queue_bytes: int = 64 << 20
+    """And how many bytes of them."""
     queue_timeout_s: float = 30.0
+    """Longest wait for a slot."""
     first_token_timeout_s: float = 120.0
+    """Longest wait of a backend's first token; then it has failed."""
     token_timeout_s: float = 30.0
+    """Longest wait between two tokens; likewise."""
     request_timeout_s: float = 600.0
+    """Longest time from a request's arrival to its last token."""
     write_timeout_s: float = 30.0
+    """Longest time that a client may read nothing of what is sent to it."""
     head_timeout_s: float = 10.0
     """For the first bytes of a connection, a line, or an HTTP head."""
     body_timeout_s: float = 60.0
+    """For an HTTP body."""
     drain_timeout_s: float = 30.0
+    """How long running answers may go on once the daemon is told to stop."""
     access_log: str | None = None
     """File for a line a request, ``-`` for standard output; ``None``: no such log."""
     log_json: bool = False
+    """One JSON object a log line."""
     log_level: str = "info"
+    """The least that is logged."""
 
     def __post_init__(self) -> None:
         check_listen(self)
@@ -144,6 +168,8 @@ class Config:
                 f"the token has {len(self.token)} bytes, which can be guessed by trying;"
                 " `openssl rand -hex 32 > token` makes a good one"
             )
+        if self.keys is not None and not len(self.keys):
+            found.append("--keys: there is no key in the file: only clients on this machine may ask")
         if self.cache_judge is not None and not self.cache_check_share:
             found.append(f"--cache-judge {self.cache_judge} is never asked: --cache-check-share is 0")
         return found
@@ -151,7 +177,7 @@ class Config:
 
 def _require(holds: bool, name: str, expected: str) -> None:
     if not holds:
-        raise ConfigError(f"{name.removesuffix('_s').replace('_', '-')}: expected {expected}")
+        raise ConfigError(f"{option_name(name)}: expected {expected}")
 
 
 def check_listen(config: Config) -> None:

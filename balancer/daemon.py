@@ -1,70 +1,35 @@
-"""The composition root: builds the rooms, listens, keeps the one clock tick, owns signals, drain and exit."""
+"""One balancer process: builds its parts, listens, keeps the one clock tick, owns signals, drain and exit."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
-import os
-import random
 import signal
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import click
 import uvloop
 
 from balancer import tasks
-from balancer.adapters.embedder.model import PACKAGED_NAME
-from balancer.adapters.embedder.process import Embedder
-from balancer.admission.queue import WaitQueue
-from balancer.cache_learning import learn_from_traffic
-from balancer.cache_setup import cache_lane
 from balancer.compiled import check_sources, is_compiled
 from balancer.config import Config
-from balancer.corking import Cork
 from balancer.doors.accepting import accept_faster
 from balancer.doors.addresses import is_loopback
-from balancer.doors.admin import AdminDoor
-from balancer.doors.agents import Agents
-from balancer.doors.changes import OperatorChanges
-from balancer.doors.classic import ClassicConnection
-from balancer.doors.clients import Clients
-from balancer.doors.control import ControlConnection
-from balancer.doors.descriptors import Gate, raise_limit
-from balancer.doors.health import Health
 from balancer.doors.heartbeats import HeartbeatDoor, free_port
 from balancer.doors.http import HttpConnection
 from balancer.doors.listener import Doors, Sniffer
-from balancer.doors.native import NativeConnection
-from balancer.doors.openai import OpenAIDoor
-from balancer.embeddings import OwnEmbeddings
 from balancer.errors import ConfigError
 from balancer.exchange.dispatcher import Dispatcher
-from balancer.exchange.first_tokens import FirstTokens
-from balancer.exchange.ports import Upstream
-from balancer.ids import Ids
 from balancer.listening import cannot_listen, listen
 from balancer.logs import configure
-from balancer.pool.detector import NATIVE, PROBED
-from balancer.pool.registry import Registry
-from balancer.reloader import Reloader, Reread, Rooms, client_limits, exchange_limits
-from balancer.routing.policies import make_policy
-from balancer.routing.prefer import preference
-from balancer.routing.select import Router
-from balancer.telemetry import Telemetry
-from balancer.upstream.classic import ClassicUpstream
-from balancer.upstream.connection import ConnectionPool
-from balancer.upstream.http import HttpUpstream
-from balancer.upstream.watch import Watch
-from balancer.version import installed_version
+from balancer.parts import TICK_S, Parts, build
+from balancer.reloader import Reread
 
 log = logging.getLogger("balancer")
 
-TICK_S = 0.25
-BEAT_S = 1.0
 BACKLOG = 1024
 GC_THRESHOLDS = (10_000, 20, 100)
 """A request leaves no cycles behind, so there is little to be found, and looking stops everything else."""
@@ -84,8 +49,27 @@ def run(config: Config, reread: Reread | None = None, remarks: Iterable[str] = (
         return 1
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What is open."""
+
+    servers: list[asyncio.Server]
+    """On the public port."""
+    admin_server: asyncio.Server
+    heartbeats: HeartbeatDoor
+
+    def take_nobody(self) -> None:
+        """Nobody new on the public port."""
+        for server in self.servers:
+            server.close()
+
+
 class Daemon:
     """One balancer process."""
+
+    _parts: Parts
+    _doors: Doors
+    """A reload makes others."""
 
     def __init__(self, config: Config, reread: Reread | None = None) -> None:
         self._config = config
@@ -93,135 +77,64 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._sweeps: list[Callable[[float], object]] = []
-        self._twice_a_second: list[Callable[[], None]] = []
+        self._every_other_tick: list[Callable[[], None]] = []
 
     async def serve(self) -> int:
         """Build, listen, wait for a signal, drain."""
-        config, loop = self._config, asyncio.get_running_loop()
+        config = self._config
         port = config.port or await free_port(config.host)
-        rng = random.Random()  # seeded by the system
-        new_id = Ids(rng)
-
-        registry = Registry(tick_s=TICK_S)
-        cork = Cork(loop.call_soon)
-        connections = ConnectionPool(cork=cork)
-        embedder = Embedder(config.cache_model) if config.cache and config.embedder else None
-        upstreams: dict[str, Upstream] = {}
-        router = Router(make_policy(config.policy), rng)
-        router.preference = preference(config.prefer)
-        dispatcher = Dispatcher(
-            registry=registry,
-            router=router,
-            queue=WaitQueue(config.queue_size, config.queue_bytes, lambda tenant: clients.weight_of(tenant)),
-            upstreams=upstreams,
-            clock=loop,
-            unix_time=lambda: int(time.time()),
-            limits=exchange_limits(config),
-            cache=cache_lane(config, embedder, loop),
-            default_model=config.default_model,
-        )
-        learn_from_traffic(config, dispatcher, rng, new_id)
-        agents = Agents(
-            registry,
-            loop,
-            os.urandom,
-            pool_changed=dispatcher.pool_changed,
-            token=config.token,
-            insecure=config.insecure,
-            networks=config.backends_from,
-            own_port=port,
-            own_hosts=(config.host,),
-            beat_s=BEAT_S,
-            deadline_s=NATIVE.dead_after_s,
-        )
-        clients = Clients(
-            dispatcher,
-            client_limits(config),
-            new_id,
-            config.keys,
-        )
-        dispatcher.rules, clients.explains = config.models, config.explain
-        dispatcher.hedging = FirstTokens() if config.hedge else None
-        classic = ClassicUpstream(registry, loop)
-        upstreams |= dict.fromkeys(("native", "upstream"), HttpUpstream(connections)) | {"classic": classic}
-        watch = Watch(
-            registry, connections, loop, agents.apply, dispatcher.pool_changed, PROBED, dispatcher.heard_since
-        )
-        reloader = Reloader(config, Rooms(dispatcher, router, clients, agents, watch), self._reread, self._settle)
-
-        own = OwnEmbeddings(embedder, _embedding_model(config), dispatcher, rng) if embedder is not None else None
-        health = Health(dispatcher, int(time.time()))
-        public = OpenAIDoor(clients, health, own)
-        telemetry = Telemetry(
-            dispatcher,
-            agents=agents.counts,
-            connections=lambda: clients.connections,
-            version=installed_version(),
-            tick_s=TICK_S,
-            access_log=config.access_log,
-            as_json=config.log_json,
-            own_models=(own.name,) if own is not None else (),
-        )
-        changes = OperatorChanges(registry, watch, reloader.reload)
-        admin = AdminDoor(
-            dispatcher, agents, clients, installed_version(), telemetry.metrics, health=health, changes=changes
-        )
-        self._doors = Doors(
-            native=lambda: NativeConnection(clients, lambda: ControlConnection(agents), cork),
-            http=lambda: HttpConnection(clients, public.answer, cork),
-            classic=lambda: ClassicConnection(clients, agents, self._config.classic_from),
-            first_bytes_s=config.head_timeout_s,
-            tls=config.tls,
-            plain_from_elsewhere=config.insecure,
-            gate=Gate(raise_limit()),
-        )
-        self._sweeps += [agents.advance, dispatcher.advance, watch.advance, connections.sweep, telemetry.advance]
-        self._twice_a_second += [clients.keep_alive, dispatcher.tell_positions]
-        if dispatcher.cache is not None:
-            self._sweeps.append(dispatcher.cache.advance)
-        if own is not None:
-            self._sweeps.append(own.advance)
-
-        server = await listen(self._sniffer, config.host, port, option="port", backlog=BACKLOG)
-        servers = [server, *await accept_faster(server, self._sniffer, backlog=BACKLOG)]
-        admin_server = await listen(
-            lambda: HttpConnection(clients, admin.answer), config.admin_host, config.admin_port, option="admin-port"
-        )
+        parts = self._parts = build(config, port, self._reread, self._settle)
+        self._doors = parts.doors(config)
+        self._sweeps, self._every_other_tick = parts.sweeps(), parts.every_other_tick()
+        listening = await self._listen(parts, port)
         try:
-            heartbeats = await HeartbeatDoor.open(config.host, port, agents)
-        except OSError as error:
-            raise cannot_listen(error, config.host, port, option="port", what="UDP") from None
-        tasks.spawn(heartbeats.run(), name="heartbeats")
-        if embedder is not None:
-            await embedder.start()
-        await reloader.start()
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(signum, self._signalled, signum)
-        loop.add_signal_handler(signal.SIGHUP, self._hung_up, reloader, telemetry)
-        self._tick(loop, 0)
-        gc.freeze()  # what start-up made lives as long as the process: collections need not look at it
-        gc.set_threshold(*GC_THRESHOLDS)
-        self._say_ready(port, admin_server.sockets[0].getsockname()[1])
+            if parts.embedder is not None:
+                await parts.embedder.start()
+            await parts.reloader.start()
+        except ConfigError:
+            await _close(parts, listening)
+            raise
+        self._begin(parts)
+        self._say_ready(port, listening.admin_server.sockets[0].getsockname()[1])
 
         await self._stop.wait()
-        for each in servers:
-            each.close()
-        await self._drain([dispatcher, *([own.dispatcher] if own is not None else [])], clients)
-        heartbeats.close()
-        classic.close()
-        connections.close()
-        if dispatcher.cache is not None:
-            dispatcher.cache.close()
-        if embedder is not None:
-            await embedder.stop()
-        admin_server.close()
-        await tasks.cancel_all()
-        telemetry.close()
+        listening.take_nobody()
+        await self._drain(parts)
+        await _close(parts, listening)
         log.info("stopped")
         return 0
 
-    async def _drain(self, dispatchers: list[Dispatcher], clients: Clients) -> None:
+    async def _listen(self, parts: Parts, port: int) -> Listening:
+        """Raises `ConfigError` that names the option to change."""
+        config, clients = self._config, parts.rooms.clients
+        server = await listen(self._sniffer, config.host, port, option="port", backlog=BACKLOG)
+        servers = [server, *await accept_faster(server, self._sniffer, backlog=BACKLOG)]
+        admin_server = await listen(
+            lambda: HttpConnection(clients, parts.admin.answer),
+            config.admin_host,
+            config.admin_port,
+            option="admin-port",
+        )
+        try:
+            heartbeats = await HeartbeatDoor.open(config.host, port, parts.rooms.agents)
+        except OSError as error:
+            raise cannot_listen(error, config.host, port, option="port", what="UDP") from None
+        tasks.spawn(heartbeats.run(), name="heartbeats")
+        return Listening(servers, admin_server, heartbeats)
+
+    def _begin(self, parts: Parts) -> None:
+        """From here on signals are heard and time passes."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._signalled, signum)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up, parts)
+        self._tick(loop, 0)
+        gc.freeze()  # what start-up made lives as long as the process: collections need not look at it
+        gc.set_threshold(*GC_THRESHOLDS)
+
+    async def _drain(self, parts: Parts) -> None:
         """Let what runs finish, up to the limit; then end it with an error, never in silence."""
+        dispatchers, clients = parts.dispatchers(), parts.rooms.clients
         for dispatcher in dispatchers:
             dispatcher.stop()
         clients.drain()
@@ -242,7 +155,7 @@ class Daemon:
         await asyncio.sleep(0)  # let their last lines go out
 
     def _sniffer(self) -> Sniffer:
-        return Sniffer(self._doors)  # those of now: a reload makes others
+        return Sniffer(self._doors)
 
     def _signalled(self, signum: int) -> None:
         """The first signal drains, the second hurries."""
@@ -251,15 +164,15 @@ class Daemon:
             self._hurry.set()
         self._stop.set()
 
-    def _hung_up(self, reloader: Reloader, telemetry: Telemetry) -> None:
+    def _hung_up(self, parts: Parts) -> None:
         log.info("SIGHUP")
-        telemetry.reopen()
-        tasks.spawn(reloader.on_signal(), name="reload")
+        parts.telemetry.reopen()
+        tasks.spawn(parts.reloader.on_signal(), name="reload")
 
     def _settle(self, config: Config) -> None:
         """What a reload changes beyond the rooms: it holds from the next connection on."""
         self._config = config
-        self._doors = replace(self._doors, tls=config.tls, first_bytes_s=config.head_timeout_s)
+        self._doors = self._parts.doors(config)
 
     def _tick(self, loop: asyncio.AbstractEventLoop, count: int) -> None:
         """The only periodic timer: every room that has deadlines is told the time."""
@@ -268,7 +181,7 @@ class Daemon:
         for sweep in self._sweeps:
             sweep(now)
         if count % 2 == 0:
-            for call in self._twice_a_second:
+            for call in self._every_other_tick:
                 call()
 
     def _say_ready(self, port: int, admin_port: int) -> None:
@@ -288,6 +201,21 @@ class Daemon:
         click.echo(_ready_line(ready, as_json=config.log_json))
 
 
+async def _close(parts: Parts, listening: Listening) -> None:
+    """After the drain: nobody is answered any more."""
+    listening.take_nobody()
+    listening.heartbeats.close()
+    parts.classic.close()
+    parts.connections.close()
+    if (cache := parts.rooms.dispatcher.cache) is not None:
+        cache.close()
+    if parts.embedder is not None:
+        await parts.embedder.stop()
+    listening.admin_server.close()
+    await tasks.cancel_all()
+    parts.telemetry.close()
+
+
 def _waived(config: Config, port: int, admin_port: int) -> str:
     """Who may do what without proof."""
     unproven = [what for what, proof in (("ask", config.keys), ("register backends", config.token)) if proof is None]
@@ -299,8 +227,6 @@ def _waived(config: Config, port: int, admin_port: int) -> str:
 
 def _ready_line(ready: Mapping[str, object], *, as_json: bool) -> str:
     if as_json:
-        import json
-
         return json.dumps({"event": "ready", **ready})
     return (
         f"llm-balancer ready on {ready['host']}:{ready['port']} "
@@ -311,10 +237,3 @@ def _ready_line(ready: Mapping[str, object], *, as_json: bool) -> str:
 
 def _active(dispatchers: list[Dispatcher]) -> int:
     return sum(dispatcher.active for dispatcher in dispatchers)
-
-
-def _embedding_model(config: Config) -> str:
-    """What clients call the embedder's model: a folder by its last name."""
-    name = config.cache_model or PACKAGED_NAME
-    folder = Path(name).expanduser()
-    return folder.name if folder.is_dir() else name

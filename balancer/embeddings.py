@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
+from balancer.admission.models import resolve_model
 from balancer.admission.queue import WaitQueue
 from balancer.errors import Failure, no_backend
 from balancer.exchange.dispatcher import Dispatcher
-from balancer.pool.backend import BackendSpec, ModelInfo
+from balancer.pool.backend import CLASSIC_MODEL, BackendSpec, ModelInfo
 from balancer.pool.detector import PASSIVE
 from balancer.pool.registry import Registry
 from balancer.rng import Rng
@@ -89,6 +90,26 @@ class OwnEmbeddings:
             self._join()
             return None
         return no_backend(f"{self.name} is being loaded", LOADING_RETRY_AFTER_S)
+
+    def unknown(self, model: str | None) -> Failure | None:
+        """Why a model that neither a backend nor this one is cannot be asked: the list of those there are has it."""
+        beside = self._beside
+        registry, rules = beside.registry, beside.rules
+        offered = registry.view.models()
+        if model is None or model in offered or not self._embedder.ready or beside.stopping:
+            return None
+        if rules is not None and model in rules.by_name:
+            return None
+        found = resolve_model(
+            model,
+            (self.name, *offered),
+            None,
+            CLASSIC_MODEL,
+            lambda name: registry.model_seen(name, beside.clock.time()),
+            beside.uptime_s,
+            registry.view.awaits_models(),
+        )
+        return found if isinstance(found, Failure) else None
 
     def _join(self) -> None:
         if self._registered:

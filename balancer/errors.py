@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 BACKEND_LOST = "backend_lost"
 """The code of a backend that the pool has declared dead."""
@@ -57,6 +57,8 @@ class Failure:
     """A backend's failure that another backend may not share."""
     busy: bool = False
     """The backend is at its limit, not broken: it counts against nobody."""
+    cut: bool = False
+    """The connection ended within an answer: it may be that alone."""
 
     quoted: str = ""
     """The end of ``message``, where it is an engine's own words: they may repeat the prompt."""
@@ -81,6 +83,10 @@ def bad_request(message: str, code: str = "invalid_request", status: int = 400) 
 def invalid_api_key() -> Failure:
     """The same whether the key is missing, malformed or unknown: none of them is anybody's business."""
     return bad_request("a valid API key is needed here", "invalid_api_key", 401)
+
+
+def request_timeout(part: str) -> Failure:
+    return bad_request(f"the request's {part} did not end in time", "request_timeout", 408)
 
 
 def model_required(models: Iterable[str]) -> Failure:
@@ -124,6 +130,11 @@ def queue_timeout(waited_s: float, retry_after_s: float) -> Failure:
     return Failure("queue_timeout", message, Source.BALANCER, 503, retry_after_s)
 
 
+def uploads_full() -> Failure:
+    message = "too many long requests are being sent at once"
+    return Failure("uploads_full", message, Source.BALANCER, 503, 5.0)
+
+
 def deadline_passed(deadline_s: float) -> Failure:
     return Failure("deadline_passed", f"not done within {deadline_s:g} s", Source.BALANCER, 504)
 
@@ -146,9 +157,16 @@ def backend_unreachable(name: str, why: str) -> Failure:
     return Failure("backend_unreachable", message, Source.BACKEND, 502, 1.0, retryable=True)
 
 
-def backend_busy(name: str, retry_after_s: float) -> Failure:
-    message = f"backend {name} is at its limit"
-    return Failure("backend_busy", message, Source.BACKEND, 503, retry_after_s, retryable=True, busy=True)
+def no_means(name: str, why: str) -> Failure:
+    """This machine has nothing left to dial with: the request waits as if the backend were busy."""
+    message = f"the balancer cannot reach backend {name}: {why}"
+    return Failure("no_means", message, Source.BALANCER, 503, 1.0, busy=True)
+
+
+def backend_busy(name: str, retry_after_s: float, quoted: str = "") -> Failure:
+    """``quoted`` is what the engine itself said: for the client alone."""
+    message = f"backend {name} is at its limit" + (f": {quoted}" if quoted else "")
+    return Failure("backend_busy", message, Source.BACKEND, 429, retry_after_s, True, busy=True, quoted=quoted)
 
 
 def backend_failed(name: str, why: str, quoted: str = "") -> Failure:
@@ -160,6 +178,10 @@ def backend_failed(name: str, why: str, quoted: str = "") -> Failure:
 def backend_lost(name: str) -> Failure:
     message = f"backend {name} was declared dead"
     return Failure(BACKEND_LOST, message, Source.BACKEND, 502, 1.0, retryable=True)
+
+
+def backend_cut(name: str, why: str) -> Failure:
+    return replace(backend_failed(name, why), cut=True)
 
 
 def backend_timeout(name: str, what: str, after_s: float, *, own: bool = False) -> Failure:

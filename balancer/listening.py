@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from collections.abc import Callable
 
 from balancer.errors import ConfigError
@@ -14,9 +15,21 @@ async def listen(
 ) -> asyncio.Server:
     """A server on this address. Raises `ConfigError`: ``option``, such as ``port``, chooses another one."""
     try:
-        return await asyncio.get_running_loop().create_server(make, host, port, backlog=backlog)
+        server = await asyncio.get_running_loop().create_server(make, host, port, backlog=backlog)
     except OSError as error:
         raise cannot_listen(error, host, port, option=option) from None
+    for listening in server.sockets:
+        _keep_alive(listening)
+    return server
+
+
+def _keep_alive(listening: socket.socket) -> None:
+    """Let the kernel notice peers whose machine is gone: after half a minute of silence, three probes. Whatever is
+    accepted has what its listening socket has."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            listening.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def cannot_listen(error: OSError, host: str, port: int, *, option: str, what: str = "") -> ConfigError:

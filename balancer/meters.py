@@ -23,7 +23,17 @@ OUTCOMES: Final = frozenset(
         "completed", "cancelled", "backend_busy", "backend_failed", "backend_lost", "backend_timeout",
         "backend_unreachable", "client_too_slow", "context_length_exceeded", "deadline_passed", "invalid_api_key",
         "invalid_prompt", "invalid_request", "model_not_allowed", "model_not_found", "model_required", "no_backend",
-        "not_cached", "queue_full", "queue_timeout", "rejected", "shutting_down", "wrong_endpoint",
+        "no_means", "not_cached", "queue_full", "queue_timeout", "rejected", "shutting_down", "uploads_full",
+        "wrong_endpoint",
+        # What comes to no exchange:
+        "bad_http", "body_too_large", "content_encoding", "duplicate_id", "empty_input", "empty_prompt",
+        "head_too_large", "http_version", "input_too_long", "invalid_best_of", "invalid_cache", "invalid_deadline",
+        "invalid_dimensions", "invalid_encoding_format", "invalid_explain", "invalid_fallback", "invalid_id",
+        "invalid_input", "invalid_key", "invalid_max_completion_tokens", "invalid_max_tokens", "invalid_messages",
+        "invalid_model", "invalid_n", "invalid_resume", "invalid_stream", "invalid_timeout", "invalid_wrong",
+        "line_timeout", "line_too_long", "no_proxy", "not_json", "prompt_and_messages", "request_timeout",
+        "target_too_long", "too_many_in_flight", "too_many_inputs", "too_many_messages", "transfer_coding",
+        "unknown_message",
     }
 )  # fmt: skip
 """How a request can end in our own words; engines have any others."""

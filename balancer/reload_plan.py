@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from balancer.config import Config
+from balancer.doors.tls import ServerContext
 from balancer.errors import ConfigError
+from balancer.sources import option_name
 
 RELOADED: Final = frozenset(
     {
@@ -38,38 +40,22 @@ RELOADED: Final = frozenset(
 """Settings that take effect without a restart. All others are refused by name if they differ."""
 
 
-class Changes(NamedTuple):
-    """What differs, by option name, in the order of the settings."""
+def plan_reload(old: Config, new: Config) -> tuple[str, ...]:
+    """What a reload from ``old`` to ``new`` changes, by option name, in the order of the settings.
 
-    options: tuple[str, ...]
-    keys: bool
-    """The clients' keys are others."""
-    policy: bool
-    certificate: bool
-    """There is a certificate; whether it is another one cannot be told, so it is taken over."""
-
-
-def plan_reload(old: Config, new: Config) -> Changes:
-    """What a reload from ``old`` to ``new`` changes. Raises `ConfigError` that names all that needs a restart."""
-    keys = (old.keys is None) is not (new.keys is None) or set(old.keys or ()) != set(new.keys or ())
+    Raises:
+        ConfigError: names all that needs a restart.
+    """
     others = [f.name for f in fields(Config) if f.name not in ("keys", "tls") and _differ(f.name, old, new)]
     refused = [option_name(name) for name in others if name not in RELOADED]
     if (old.tls is None) is not (new.tls is None):
         refused.append("tls-cert")
     if refused:
         raise ConfigError(f"{', '.join(refused)}: {'needs' if len(refused) == 1 else 'need'} a restart")
-    changed = {*others, *(["keys"] if keys else [])}
-    return Changes(
-        options=tuple(option_name(f.name) for f in fields(Config) if f.name in changed),
-        keys=keys,
-        policy="policy" in changed,
-        certificate=new.tls is not None,
-    )
-
-
-def option_name(name: str) -> str:
-    """How an operator writes the setting of this field."""
-    return name.removesuffix("_s").replace("_", "-")
+    keys = (old.keys is None) is not (new.keys is None) or set(old.keys or ()) != set(new.keys or ())
+    changed = {*others, *(["keys"] if keys else []), *(["tls"] if _certificate(old) != _certificate(new) else [])}
+    names = {"tls": "tls-cert"}
+    return tuple(names.get(f.name, option_name(f.name)) for f in fields(Config) if f.name in changed)
 
 
 def reload_text(done: Mapping[str, Any]) -> str:
@@ -78,6 +64,11 @@ def reload_text(done: Mapping[str, Any]) -> str:
     upstreams = [f"{', '.join(names)} {what}" for what, names in done.get("backends", {}).items() if names]
     said = [", ".join(done["changed"]), f"upstreams: {', '.join(upstreams)}" if upstreams else ""]
     return "; ".join(filter(None, said))
+
+
+def _certificate(config: Config) -> bytes | None:
+    """Two contexts are never equal, whatever they were made of."""
+    return config.tls.certificate if isinstance(config.tls, ServerContext) else None
 
 
 def _differ(name: str, old: Config, new: Config) -> bool:

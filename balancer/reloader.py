@@ -1,7 +1,7 @@
 """Reads the settings again and changes the running rooms to them: all or nothing, and no stream notices.
 
 Everything that can fail comes first (reading, checking, looking names up); what then follows is assignments, in one
-step of the event loop. Requests that run keep the limits and the tenant that they began with.
+step of the event loop (`balancer.rooms`).
 """
 
 from __future__ import annotations
@@ -10,34 +10,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from balancer.config import Config
-from balancer.doors.agents import Agents
-from balancer.doors.clients import ClientLimits, Clients
 from balancer.errors import ConfigError
-from balancer.exchange.dispatcher import Dispatcher
-from balancer.exchange.first_tokens import FirstTokens
-from balancer.exchange.timeline import Limits
-from balancer.reload_plan import Changes, plan_reload, reload_text
-from balancer.routing.policies import make_policy
-from balancer.routing.prefer import preference
-from balancer.routing.select import Router
-from balancer.upstream.watch import Watch
+from balancer.reload_plan import plan_reload, reload_text
+from balancer.rooms import Rooms
 
 log = logging.getLogger("balancer")
-
-
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """What a reload reaches."""
-
-    dispatcher: Dispatcher
-    router: Router
-    clients: Clients
-    agents: Agents
-    watch: Watch
 
 
 class Reread(Protocol):
@@ -87,50 +67,23 @@ class Reloader:
         if self._reread is None:
             raise ConfigError("these settings were read from nowhere: they cannot be read again")
         new = await asyncio.to_thread(self._reread)
-        changes = plan_reload(self.config, new)
+        changed = plan_reload(self.config, new)
         watch = self._rooms.watch
         backends = await watch.resolve(watch.plan(new.upstream))
         upstreams = watch.take_over(new.upstream, backends)
-        self._apply(new, changes)
+        self._rooms.apply(new)
+        self.config = new
+        self._settle(new)
+        remarks, entered = new.remarks(), (*upstreams.added, *upstreams.replaced)
+        for remark in remarks:
+            log.warning("%s", remark)
+        homeless = [f"upstream {spec.name}: {why}" for spec in entered if (why := watch.trouble(spec.name))]
         return {
-            "changed": list(changes.options),
+            "changed": list(changed),
             "backends": {
                 "added": [spec.name for spec in upstreams.added],
                 "changed": [spec.name for spec in (*upstreams.changed, *upstreams.replaced)],
                 "removed": list(upstreams.removed),
             },
+            "warnings": [*remarks, *homeless],
         }
-
-    def _apply(self, new: Config, changes: Changes) -> None:
-        rooms = self._rooms
-        if changes.policy:
-            rooms.router.policy = make_policy(new.policy)
-        if changes.keys:
-            rooms.clients.keys = new.keys
-        rooms.dispatcher.limits = exchange_limits(new)
-        rooms.dispatcher.default_model = new.default_model
-        rooms.dispatcher.rules = new.models
-        rooms.dispatcher.hedging = (rooms.dispatcher.hedging or FirstTokens()) if new.hedge else None
-        rooms.router.preference = preference(new.prefer)
-        rooms.clients.explains = new.explain
-        rooms.dispatcher.queue.resize(new.queue_size, new.queue_bytes)
-        rooms.clients.limits = client_limits(new)
-        rooms.agents.token = new.token
-        rooms.agents.networks = new.backends_from
-        self.config = new
-        self._settle(new)
-
-
-def exchange_limits(config: Config) -> Limits:
-    """How long the parts of an exchange may take."""
-    return Limits(
-        first_token_s=config.first_token_timeout_s,
-        between_tokens_s=config.token_timeout_s,
-        queue_s=config.queue_timeout_s,
-        request_s=config.request_timeout_s,
-    )
-
-
-def client_limits(config: Config) -> ClientLimits:
-    """How long clients may take."""
-    return ClientLimits(write_s=config.write_timeout_s, line_s=config.head_timeout_s, body_s=config.body_timeout_s)

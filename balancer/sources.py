@@ -43,7 +43,8 @@ def variable(name: str) -> str:
 
 
 def option_name(name: str) -> str:
-    return name.replace("_", "-")
+    """How an operator writes a setting, of the name of its option or of its field in `balancer.config.Config`."""
+    return name.removesuffix("_s").replace("_", "-")
 
 
 def variables(command: click.Command, prefix: str = PREFIX) -> set[str]:

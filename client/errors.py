@@ -110,6 +110,7 @@ _BY_CODE: Final[Mapping[str, type[Refused]]] = {
     "queue_full": Busy,
     "queue_timeout": Busy,
     "backend_busy": Busy,
+    "no_means": Busy,
     "shutting_down": Busy,
     "deadline_passed": Timeout,
     "backend_timeout": Timeout,

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import client  # noqa: E402 - the repository's own packages, also when they are not installed
-from balancer.commands.admin_client import pool_lines  # noqa: E402
+from balancer.commands.status import pool_lines  # noqa: E402
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 10.0

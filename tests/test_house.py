@@ -43,19 +43,6 @@ NO_TEST_OF_ITS_OWN: Final = {
     "balancer/wire/limits.py": "numbers only; each is tested where it is enforced",
     "frontend/limits.py": "numbers only; each is tested where it is enforced",
 }
-LONG_FILES: Final = {
-    "backend/storyteller/plots.py": "a table of sentences, no logic: splitting it would only hide how long it is",
-    "tests/balancer/doors/test_native.py": "several subjects, to be split",
-    "tests/balancer/doors/test_openai_answer.py": "several subjects, to be split",
-    "tests/balancer/exchange/test_exchange.py": "several subjects, to be split",
-    "tests/balancer/exchange/test_resumption.py": "several subjects, to be split",
-    "tests/balancer/pool/test_breaker.py": "several subjects, to be split",
-    "tests/balancer/pool/test_registry.py": "several subjects, to be split",
-    "tests/balancer/upstream/test_http.py": "several subjects, to be split",
-    "tests/balancer/wire/http1/test_requests.py": "several subjects, to be split",
-    "tests/client/test_connection.py": "several subjects, to be split",
-    "tests/fakes.py": "several subjects, to be split",
-}
 
 
 # --- who may import whom ----------------------------------------------------------------------------------------------
@@ -257,14 +244,13 @@ def test_no_file_is_too_long_to_read_in_one_go() -> None:
     long = [
         f"{source.path}:{lines}: longer than {LINES_MAX} lines: it holds more than one idea, split it"
         for source in sources(*PACKAGES, "tests", "scripts")
-        if (lines := source.text.count("\n")) > LINES_MAX and source.path not in LONG_FILES
+        if (lines := source.text.count("\n")) > LINES_MAX
     ]
     assert not long, report(long)
 
 
 def test_every_exception_is_still_needed() -> None:
-    stale = [f"{path}:1: is gone" for path in LONG_FILES if not (ROOT / path).exists()]
-    stale += [f"{path}:1: has its test now" for path in NO_TEST_OF_ITS_OWN if mirror_exists(path)]
+    stale = [f"{path}:1: has its test now" for path in NO_TEST_OF_ITS_OWN if mirror_exists(path)]
     assert not stale, report(stale)
 
 

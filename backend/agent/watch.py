@@ -59,9 +59,12 @@ class EngineWatch:
         if metrics is None or not self.answers:
             return EngineLoad(ready=self.answers)
         stalled_s = now - self._moved_at if self._can_stall(metrics) else 0.0
+        used, total = metrics.kv_tokens_used_and_total
         return EngineLoad(
             running=metrics.running,
             waiting=metrics.waiting,
+            kv_tokens_used=used,
+            kv_tokens_total=total,
             ms_since_step=math.floor(1000 * stalled_s),
         )
 

@@ -37,7 +37,7 @@ def generation_asked(request: HttpRequest) -> Asked | None:
 def read_only_answer(request: HttpRequest, info: EngineInfo, health: str, created: int) -> bytes:
     """`GET /v1/models` or `GET /health`; ``health`` is ``ok`` or a word for why not (then 503)."""
     if request.path == "/v1/models":
-        status, body = 200, models_body({info.model: info.max_model_len}, created)
+        status, body = 200, models_body({info.model: info.max_model_len}, created, info.abilities)
     else:
         status, body = (200 if health == "ok" else 503), msgspec.json.encode({"status": health})
     answer = response(status, body, keep_alive=request.keep_alive)

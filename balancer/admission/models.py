@@ -18,13 +18,15 @@ def resolve_model(
     unnamed: str,
     seen_lately: Callable[[str], bool],
     uptime_s: float,
+    more_may_come: bool = False,
 ) -> str | Failure:
     """The model's name, or why there is none.
 
     ``offered`` are the models of backends that could answer now or soon; ``seen_lately`` tells of those that some
-    backend offered in the last ten minutes. A model that is not offered now but may come back is refused with a time
-    to try again; one that was never there is refused for good. ``unnamed`` is what stands in ``offered`` for backends
-    that cannot name their model.
+    backend offered in the last ten minutes; ``more_may_come`` says that a backend has yet to tell what it offers: it
+    may still be loading it. A model that is not offered now but may come (back) is refused with a time to try again;
+    one that was never there is refused for good. ``unnamed`` is what stands in ``offered`` for backends that cannot
+    name their model.
     """
     name = asked or default
     if name is None:
@@ -41,4 +43,6 @@ def resolve_model(
         return unknown_model_yet(name, offered, RETRY_AFTER_S)
     if seen_lately(name):
         return no_backend(f"the backends that offer {name!r} are gone", RETRY_AFTER_S)
+    if more_may_come:
+        return unknown_model_yet(name, offered, RETRY_AFTER_S)
     return unknown_model(name, offered)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 
 import click
 
+from balancer.commands.admin_client import json_option, tell
 from balancer.commands.cache_operations import COMMANDS
 
 _SHARE = click.FloatRange(0, 1)
@@ -21,7 +21,7 @@ def cache() -> None:
 @click.argument("a")
 @click.argument("b")
 @click.option("--wrong-share", type=_SHARE, help="As --cache-wrong-share.  [default: by the settings, 0.02]")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 @click.pass_context
 def explain_command(context: click.Context, a: str, b: str, wrong_share: float | None, as_json: bool) -> None:
     """Tell whether the answer stored for B would serve A, and why.
@@ -49,7 +49,7 @@ def explain_command(context: click.Context, a: str, b: str, wrong_share: float |
     if verdict is not None and verdict.embedder_id != model.id:
         verdict = None
     found = explain(a, b, read_pair(a, b, model, verdict), verdict, settings["cache_threshold"])
-    click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
+    tell(found, as_text, as_json)
 
 
 for _command in COMMANDS:

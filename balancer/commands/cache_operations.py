@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import IO, Any, Final
 from urllib.parse import quote, urlencode
 
 import click
 
-from balancer.commands.admin_client import CHANGE_TIMEOUT_S, admin_option, ask, ask_with
+from balancer.commands.admin_client import CHANGE_TIMEOUT_S, admin_option, ask, ask_with, json_option, tell
 
 BATCH_BYTES: Final = 64 << 10
 """Of lines sent at once: the balancer stores a few hundred answers before it turns to its clients again."""
 _SHOWN_ERRORS: Final = 10
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
 @click.command("purge")
@@ -24,41 +21,41 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="For program
 @click.option("--model", default=None, help="Only this model's entries.")
 @click.option("--prefix", default=None, help="Only those whose question begins so.")
 @click.option("--entry", default=None, help="Only this one: `entry` in `done` or x-balancer-cache.")
-@_json_option
+@json_option
 def purge_command(admin: str, as_json: bool, **which: str | None) -> None:
     """Forget cached answers: all, or those that fit every option given."""
     query = urlencode({name: value for name, value in which.items() if value is not None})
     found = ask(admin, "POST", "/cache/purge" + (f"?{query}" if query else ""))
-    _tell(found, f"{found['purged']} entries forgotten", as_json)
+    tell(found, f"{found['purged']} entries forgotten", as_json)
 
 
 @click.command("forget")
 @admin_option
 @click.option("--model", default=None, help="Only what this model answered.")
-@_json_option
+@json_option
 def forget_command(admin: str, model: str | None, as_json: bool) -> None:
     """Let no entry stored so far answer again: for when a model or a prompt has changed.
 
     Nothing is searched: what is forgotten leaves its room to new entries by and by.
     """
     found = ask(admin, "POST", "/cache/forget" + (f"?{urlencode({'model': model})}" if model is not None else ""))
-    _tell(found, f"no earlier entry of {found['forgotten']} answers any more", as_json)
+    tell(found, f"no earlier entry of {found['forgotten']} answers any more", as_json)
 
 
 @click.command("wrong")
 @click.argument("entry")
 @admin_option
-@_json_option
+@json_option
 def wrong_command(entry: str, admin: str, as_json: bool) -> None:
     """Say that ENTRY answered wrongly: it goes, and is never given to the same questions again."""
     found = ask(admin, "POST", f"/cache/wrong/{quote(entry, safe='')}")
-    _tell(found, f"{found['entry']} forgotten", as_json)
+    tell(found, f"{found['entry']} forgotten", as_json)
 
 
 @click.command("warm")
 @click.argument("file", type=click.File("rb"))
 @admin_option
-@_json_option
+@json_option
 def warm_command(file: IO[bytes], admin: str, as_json: bool) -> None:
     """Store answers from FILE (- for standard input), one JSON object a line.
 
@@ -76,7 +73,7 @@ def warm_command(file: IO[bytes], admin: str, as_json: bool) -> None:
     if not as_json:
         for error in errors[:_SHOWN_ERRORS]:
             click.echo(f"line {error['line']}: {error['message']}", err=True)
-    _tell({"stored": stored, "errors": errors}, f"{stored} answers stored, {len(errors)} errors", as_json)
+    tell({"stored": stored, "errors": errors}, f"{stored} answers stored, {len(errors)} errors", as_json)
     if errors:
         raise click.exceptions.Exit(1)
 
@@ -96,7 +93,3 @@ def _batches(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
         size_bytes += len(line)
     if lines:
         yield first, b"".join(lines)
-
-
-def _tell(found: Any, text: str, as_json: bool) -> None:
-    click.echo(json.dumps(found) if as_json else text)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import click
 
-from balancer.commands.admin_client import admin_option, table
+from balancer.commands.admin_client import admin_option, ask, json_option, table, tell
 
 _SHOWN = ("in_flight", "weight")
 """What has a column of its own already, whatever the policy weighs."""
@@ -23,7 +22,7 @@ ENDPOINTS = ("chat", "completions", "embeddings", "responses")
 @click.option("--session", default=None, help="Its prompt_cache_key.")
 @click.option("--arm", default=None, help="As x-balancer-model: which of the models that the name may mean.")
 @admin_option
-@click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
+@json_option
 def explain(
     model: str | None,
     prompt: str,
@@ -38,8 +37,6 @@ def explain(
 
     The cache is not asked: an answer that it has needs no backend.
     """
-    from balancer.commands.admin_client import ask
-
     text = sys.stdin.read() if prompt == "-" else prompt
     field = "input" if endpoint in ("embeddings", "responses") else "prompt"
     said = {
@@ -51,7 +48,7 @@ def explain(
         "arm": arm,
     }
     found = ask(admin, "POST", "/explain", {name: value for name, value in said.items() if value is not None})
-    click.echo(json.dumps(found, indent=2) if as_json else as_text(found))
+    tell(found, as_text, as_json)
 
 
 def as_text(found: dict[str, Any]) -> str:

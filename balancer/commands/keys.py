@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from balancer.commands.admin_client import json_option, tell
 from balancer.errors import ConfigError
 
 _PATH = click.Path(path_type=Path, dir_okay=False)
@@ -50,20 +50,18 @@ def key_add(name: str, path: Path, weight: float) -> None:
 
 @key.command("list")
 @_keys_option
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 def key_list(path: Path, as_json: bool) -> None:
     """Show who has a key: name, weight, and the first digits of the key's SHA-256."""
     from balancer.keyfile import read_keys
 
     with _telling():
         found = sorted(read_keys(path), key=lambda entry: entry.name)
-    if as_json:
-        shown = [{"name": entry.name, "weight": entry.weight, "sha256": entry.digest.hex()} for entry in found]
-        click.echo(json.dumps(shown, indent=2))
-        return
     width = max((len(entry.name) for entry in found), default=0)
-    for entry in found:
-        click.echo(f"{entry.name:{width}}  weight {entry.weight:g}  sha256 {entry.digest.hex()[:12]}")
+    lines = [f"{entry.name:{width}}  weight {entry.weight:g}  sha256 {entry.digest.hex()[:12]}" for entry in found]
+    shown = [{"name": entry.name, "weight": entry.weight, "sha256": entry.digest.hex()} for entry in found]
+    if as_json or lines:
+        tell(shown, "\n".join(lines), as_json)
 
 
 @key.command("remove")

@@ -11,7 +11,8 @@ Clients:
 * ``clients``     what their doors share: the dispatcher, limits, keys, the open connections
 * ``asking``      a decoded body becomes a `balancer.request.Request`
 * ``native``      JSON lines; ``native_answer`` is its sink
-* ``http``        HTTP connections; ``answer`` is what they are given to say
+* ``http``        HTTP connections; ``answer`` is what they are given to say, ``leaving`` whether anybody still listens,
+                  ``deadline`` how long each stage may last
 * ``openai``      what is asked over them; ``options``: headers; ``openai_answer`` and ``passed_answer`` are its sinks
 * ``health``      what orchestrators ask
 * ``classic``     the text protocol

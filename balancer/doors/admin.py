@@ -1,7 +1,8 @@
 """The admin port: what the daemon does, and the few things an operator may do to it. JSON over HTTP, loopback.
 
 ``GET /status``, ``GET /metrics`` (Prometheus text), ``POST /drain/NAME`` (``?undo=1`` takes it back),
-``POST /cache/...`` (`balancer.doors.cache_routes`), ``POST /backends``, ``DELETE /backends/NAME``, ``POST /reload``,
+``POST /cache/...`` (`balancer.doors.cache_routes`), ``GET /backends`` (that part of the status), ``POST /backends``,
+``DELETE /backends/NAME``, ``POST /reload``,
 ``POST /explain`` (where a request would go),
 and what orchestrators ask (``/readyz``): this port answers them to the last, while the public one closes.
 A request with an ``Origin``, or for a ``Host`` that is a name other than localhost, comes from a web page (or from a
@@ -75,7 +76,9 @@ class AdminDoor:
         if path.startswith("/cache/"):
             return _takes("POST") if reads else self._cache.answer(unquote(path), query, request.body, connection)
         if path == "/backends":
-            return _takes("POST") if request.method != "POST" else self._changes.add(request.body, connection)
+            if reads:
+                return _json({"backends": self._backends()})
+            return _takes("GET, POST") if request.method != "POST" else self._changes.add(request.body, connection)
         if path.startswith("/backends/"):
             name = unquote(path.removeprefix("/backends/"))
             return _takes("DELETE") if request.method != "DELETE" else self._changes.remove(name)
@@ -88,22 +91,13 @@ class AdminDoor:
 
     def status(self) -> dict[str, Any]:
         """The whole state, for people and programs."""
-        dispatcher, now = self._dispatcher, self._dispatcher.clock.time()
-        ledger = dispatcher.registry.ledger
+        dispatcher = self._dispatcher
         return {
             "version": self._version,
             "compiled": is_compiled(),
             "uptime_s": round(dispatcher.uptime_s, 1),
             "stopping": dispatcher.stopping,
-            "backends": [
-                {
-                    **_backend(member, now),
-                    "reason": _why_not_alive(member, self._changes.trouble(member.spec.name)),
-                    "in_flight": ledger.in_flight[member.index],
-                    "breaker": dispatcher.registry.breaker.state_of(member.index, now)._asdict(),
-                }
-                for member in sorted(dispatcher.registry.members(), key=lambda member: member.spec.name)
-            ],
+            "backends": self._backends(),
             "queue": {"waiting": len(dispatcher.queue), "bytes": dispatcher.queue.size_bytes},
             "exchanges": dispatcher.count_states(),
             "clients": self._clients.connections,
@@ -111,6 +105,18 @@ class AdminDoor:
             "counts": dict(sorted(dispatcher.counts.items())),
             "agents": dict(sorted(self._agents.counts.items())),
         }
+
+    def _backends(self) -> list[dict[str, Any]]:
+        registry, now = self._dispatcher.registry, self._dispatcher.clock.time()
+        return [
+            {
+                **_backend(member, now),
+                "reason": _reason(member, self._changes.trouble(member.spec.name)),
+                "in_flight": registry.ledger.in_flight[member.index],
+                "breaker": registry.breaker.state_of(member.index, now)._asdict(),
+            }
+            for member in sorted(registry.members(), key=lambda member: member.spec.name)
+        ]
 
     def _scraped(self, accept: bytes) -> Answer:
         assert self._metrics is not None
@@ -147,12 +153,10 @@ def _backend(member: Member, now: float) -> dict[str, Any]:
     }
 
 
-def _why_not_alive(member: Member, trouble: str | None) -> str | None:
-    """What an operator should know of one that is not alive; ``trouble`` is how its last probe failed."""
+def _reason(member: Member, trouble: str | None) -> str | None:
+    """What an operator should know of it, above all if it is not alive; ``trouble`` is how its last probe failed."""
     match member.state:
-        case State.ALIVE:
-            return None
-        case State.DRAINING:
+        case State.ALIVE | State.DRAINING:
             return trouble
         case State.JOINING:
             return trouble or ("not ready" if member.beats else "not heard yet")

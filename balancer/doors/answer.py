@@ -13,6 +13,11 @@ _NO_RETRY: Final = ("x-should-retry", "false")
 """OpenAI's own clients ask again after any 5xx, unless told that it would not help."""
 
 Headers = tuple[tuple[str, str], ...]
+_OF_STATUS: Final[dict[int, Headers]] = {
+    401: (("www-authenticate", "Bearer"),),
+    415: (("accept-encoding", "identity"),),
+}
+"""What an answer of this status says besides (RFC 9110, 11.6.1 and 15.5.16)."""
 
 
 class Answer(NamedTuple):
@@ -34,6 +39,7 @@ def failure_answer(failure: Failure, headers: Headers = ()) -> Answer:
         headers += (("retry-after", str(max(1, min(math.ceil(failure.retry_after_s), RETRY_AFTER_MAX_S)))),)
     elif failure.status >= 500:
         headers += (_NO_RETRY,)
+    headers += _OF_STATUS.get(failure.status, ())
     if failure.explanation:
         headers += (("x-balancer-explain", failure.explanation),)
     return error_answer(failure.status, failure.message, failure.code, headers)

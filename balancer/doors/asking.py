@@ -7,6 +7,7 @@ from typing import Any
 
 from balancer.errors import Failure, bad_request
 from balancer.request import Request, Wishes
+from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.native_messages import Ask
 from balancer.wire.openai import messages_text
 
@@ -14,6 +15,11 @@ MESSAGES_MAX = 10_000
 NUMBERS_MAX = {"n": 128, "best_of": 128, "max_tokens": 1 << 24, "max_completion_tokens": 1 << 24}
 """Above these a number is a mistake or an attack, whatever the engine; what is fine below is the engine's to say."""
 _NUMBERS = frozenset(NUMBERS_MAX)
+
+
+def malformed(error: RemoteProtocolError) -> Failure:
+    """The failure of what could not even be decoded."""
+    return bad_request(error.message, error.code, error.status)
 
 
 def make_request(

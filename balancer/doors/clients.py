@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from balancer.admission.keys import KeyTable
 from balancer.doors.addresses import is_loopback
 from balancer.errors import Failure, invalid_api_key
 from balancer.exchange.dispatcher import Dispatcher
+from balancer.exchange.recording import record_of_refusal
+from balancer.request import Request
+from balancer.wire.limits import PIPELINED_MAX_BYTES, UNFINISHED_MAX_BYTES
 
 LOCAL_TENANT = "local"
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
 LINGER_S = 2.0
 """After a refusal that ends a connection its input is read away so long: closing with input unread is a reset, and a
 client that is still sending might never see why."""
@@ -56,6 +61,8 @@ class Clients:
         """``None``: nobody needs one. A reload puts another table here; it holds from the next request on."""
         self.explains = False
         """Everybody may ask why a request went where it went."""
+        self.unfinished_bytes = 0
+        """What all connections have sent of requests that have not ended."""
         self._open: dict[OpenConnection, None] = {}
 
     def authenticate(self, peer: str, key: bytes | None) -> str | Failure:
@@ -76,6 +83,12 @@ class Clients:
             return invalid_api_key()
         return tenant
 
+    def refused(self, id: str, failure: Failure, tenant: str = "") -> None:
+        """A request that came to no exchange: those who keep count hear of it all the same. ``id`` names it in logs."""
+        record = record_of_refusal(Request(id, tenant, "", {}, 0), failure)
+        for observer in self.dispatcher.observers:
+            observer(record)
+
     def may_explain(self, peer: str, tenant: str) -> bool:
         """Whether a request of this tenant from this address may tell who is in the pool: all may or, else, this
         machine without a key, which may ask the admin port as well."""
@@ -84,6 +97,11 @@ class Clients:
     def weight_of(self, tenant: str) -> float:
         """The tenant's share where tenants compete."""
         return self.keys.weight_of(tenant) if self.keys is not None else 1.0
+
+    def id_for(self, headers: dict[bytes, bytes]) -> str:
+        """The client's own name of a request if it can stand in logs and headers, else a new one."""
+        given = headers.get(b"x-request-id")
+        return given.decode() if given is not None and _SANE_ID.fullmatch(given) else self.new_id()
 
     def opened(self, connection: OpenConnection) -> None:
         self._open[connection] = None
@@ -107,3 +125,20 @@ class Clients:
     def drain(self) -> None:
         for connection in list(self._open):
             connection.drained()
+
+
+class Unfinished:
+    """What one connection has sent of a request that has not ended; all of them together have a bound."""
+
+    __slots__ = ("_clients", "held_bytes")
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self.held_bytes = 0
+
+    def hold(self, size_bytes: int) -> bool:
+        """It is so much now; 0 once the request has ended. False: there is no room for it, and it must be refused."""
+        clients, before = self._clients, self.held_bytes
+        self.held_bytes = size_bytes
+        clients.unfinished_bytes += size_bytes - before
+        return size_bytes <= max(before, PIPELINED_MAX_BYTES) or clients.unfinished_bytes <= UNFINISHED_MAX_BYTES

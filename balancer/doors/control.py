@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -58,7 +57,6 @@ class ControlConnection(asyncio.Protocol):
         self._peer = host_of(transport.get_extra_info("peername"))
         self._own = host_of(transport.get_extra_info("sockname"))
         self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_S, self._transport.abort)
-        keep_alive(self._transport)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -181,15 +179,6 @@ class ControlConnection(asyncio.Protocol):
 
 def _unexpected(kind: str) -> RemoteProtocolError:
     return RemoteProtocolError("unexpected_message", f"{kind[:_SHOWN_KIND_MAX]!r} was not expected here")
-
-
-def keep_alive(transport: asyncio.Transport) -> None:
-    """Let the kernel notice a peer whose machine is gone: after half a minute of silence, three probes."""
-    sock = transport.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, option):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 async def resolved_spec(register: Register) -> BackendSpec:

@@ -92,5 +92,5 @@ def _need(dispatcher: Dispatcher, request: Request, model: str) -> RouteNeed:
         request.prompt_bytes,
         named=request.model is not None,
         session=session_of(request.body),
-        blocks=prompt_blocks(request.body) if dispatcher.wants_blocks else (),
+        blocks=prompt_blocks(request.body) if dispatcher.router.wants_blocks else (),
     )

@@ -33,7 +33,8 @@ class Health:
             return 200, b'{"status":"ok"}'
         if path not in ("/readyz", "/healthz", "/health"):
             return None
-        serving = sum(backend.state in _SERVING for backend in self._dispatcher.registry.view.backends)
+        backends = self._dispatcher.registry.view.backends
+        serving = sum(backend.state in _SERVING and bool(backend.spec.models) for backend in backends)
         stopping = self._dispatcher.stopping
         status = "stopping" if stopping else "ok" if serving else "no_backend"
         body = msgspec.json.encode({"status": status, "backends": serving, "active": self._dispatcher.active})

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import re
 from collections import deque
 from collections.abc import Callable
 from typing import Final, cast
 
 from balancer.corking import Cork, Outbox
 from balancer.doors.addresses import host_of
-from balancer.doors.answer import Answer, Pending
-from balancer.doors.clients import LINGER_S, Clients
-from balancer.wire import http1, openai
+from balancer.doors.answer import Answer, Pending, failure_answer
+from balancer.doors.asking import malformed
+from balancer.doors.clients import LINGER_S, Clients, Unfinished
+from balancer.doors.deadline import Deadline
+from balancer.doors.leaving import has_left
+from balancer.errors import Failure, request_timeout, uploads_full
+from balancer.wire import http1
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.http1 import HttpRequest, RequestDecoder
 from balancer.wire.limits import PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
 
 PIPELINED_MAX = 16
-_SANE_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:\-]{0,127}")
+_KEPT: Final = ("connection", "keep-alive")  # HTTP/1.0 closes unless this is said: RFC 9112, C.2.2
 
 
 class HttpConnection(asyncio.Protocol):
     """One connection of an HTTP client.
 
     ``answer`` is given each request and this connection, and answers at once or with a `Pending`, which then calls
-    `write` and, at its end, `over`.
+    `write` and, at its end, `over`. ``refuses`` is shown the head of a request whose body is still to come.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class HttpConnection(asyncio.Protocol):
         clients: Clients,
         answer: Callable[[HttpRequest, HttpConnection], Answer | Pending | None],
         cork: Cork | None = None,
+        refuses: Callable[[dict[bytes, bytes], HttpConnection], Failure | None] | None = None,
     ) -> None:
         self._clients = clients
         self._answer = answer
+        self._refuses = refuses
         self._outbox = Outbox(cork)
         self.peer = ""
         """The client's address."""
@@ -48,18 +52,17 @@ class HttpConnection(asyncio.Protocol):
         self._closing = False
         self._decoder = RequestDecoder()
         self._transport: asyncio.Transport | None = None
-        self._loop: asyncio.AbstractEventLoop
-        self._timer: asyncio.TimerHandle | None = None
-        self._fires_at = 0.0
-        self._due = math.inf
-        """When the stage of now must be over; the timer may fire before that, see `_set_timer`."""
-        self._stage = ""
+        self._deadline = Deadline(self._late)
         self._unread: deque[HttpRequest] = deque()
         self._ahead_bytes = 0
         """Input that came while an earlier request was not answered yet."""
-        self._bad: RemoteProtocolError | None = None
+        self._held = False
+        """Nothing is read: too much has come ahead."""
+        self._bad: Failure | None = None
         """What is wrong with the input; told once all that came before it is answered."""
-        self._continued = False
+        self._unfinished = Unfinished(clients)
+        self._admitted = False
+        """The head of the body that is coming was not refused."""
         self._write_paused = False
         self._refused = False
 
@@ -67,7 +70,6 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = self._outbox.transport = cast(asyncio.Transport, transport)
-        self._loop = asyncio.get_running_loop()
         self._transport.set_write_buffer_limits(high=UNSENT_MAX_BYTES)
         self.peer = host_of(transport.get_extra_info("peername"))
         self._clients.opened(self)
@@ -78,22 +80,19 @@ class HttpConnection(asyncio.Protocol):
             return
         if self._asked is not None or self._write_paused:
             self._ahead_bytes += len(data)
-            if self._ahead_bytes > PIPELINED_MAX_BYTES:
-                self._abort()
-                return
         requests: list[HttpRequest] = []
         try:
             requests = self._decoder.feed(data)
-            self._bad = self._decoder.error
-        except RemoteProtocolError as error:
-            self._bad = error
+        except RemoteProtocolError:
+            pass  # the decoder keeps it
+        if self._decoder.error is not None:
+            self._bad = malformed(self._decoder.error)
         self._unread.extend(requests)
-        if len(self._unread) > PIPELINED_MAX:
-            self._abort()
-            return
         if requests:
-            self._stage = ""
-            self._continued = False
+            self._deadline.stage = ""
+            self._admitted = False
+            if self._unfinished.held_bytes:
+                self._unfinished.hold(0)
         self._go_on()
 
     def eof_received(self) -> bool:
@@ -101,18 +100,20 @@ class HttpConnection(asyncio.Protocol):
         self._unread.clear()
         self._leave()
         self._outbox.flush()
-        self._set_timer("closing", self._clients.limits.write_s)
+        self._deadline.set("closing", self._clients.limits.write_s)
         return False
 
     def pause_writing(self) -> None:
         self._write_paused = True
-        self._set_timer("write", self._clients.limits.write_s)
+        self._deadline.set("write", self._clients.limits.write_s)
         if self._pending is not None:
             self._pending.pause()
 
     def resume_writing(self) -> None:
         self._write_paused = False
-        self._stage = ""
+        self._deadline.stage = ""
+        if self._asked is None:
+            self._ahead_bytes = 0
         if self._pending is not None:
             self._pending.resume()
         self._go_on()
@@ -120,9 +121,9 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._outbox.lost()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadline.end()
         self._leave()
+        self._unfinished.hold(0)
         self._clients.closed(self)
 
     def _leave(self) -> None:
@@ -131,6 +132,8 @@ class HttpConnection(asyncio.Protocol):
             pending.cancel()
 
     def keep_alive(self) -> None:
+        if self._held and has_left(self._transport):
+            self._abort()
         if self._pending is not None and not self._write_paused:
             self._pending.keep_alive()
 
@@ -153,24 +156,32 @@ class HttpConnection(asyncio.Protocol):
         """Answer what is there to be answered, then wait for what is owed."""
         self._answer_all()
         if self._asked is None and not self._write_paused and self._open:
+            if self._bad is None and self._decoder.in_body:
+                self._bad = self._take_body()
             if self._bad is not None:
                 self._refuse(self._bad)
-            elif self._decoder.wants_continue and not self._continued:
-                self._continued = True
-                self.write(http1.CONTINUE)
         self._watch()
+
+    def _take_body(self) -> Failure | None:
+        """Some of a body has come, or all before it; a failure if no more of it is wanted."""
+        decoder = self._decoder
+        if not self._admitted:
+            self._id = self._clients.id_for(decoder.headers)
+            if self._refuses is not None and (refusal := self._refuses(decoder.headers, self)) is not None:
+                return refusal
+            if decoder.wants_continue:
+                self.write(http1.CONTINUE)
+            self._admitted = True
+        return None if self._unfinished.hold(decoder.body_bytes) else uploads_full()
 
     def _answer_all(self) -> None:
         while self._unread and self._asked is None and not self._write_paused and self._transport is not None:
             self._asked = request = self._unread.popleft()
-            self._begin_answer(request)
-
-    def _begin_answer(self, request: HttpRequest) -> None:
-        answer = self._answer(request, self)
-        if isinstance(answer, Answer):
-            self.respond(answer)
-        elif self._asked is request:  # else it was answered at once
-            self._pending = answer
+            answer = self._answer(request, self)
+            if isinstance(answer, Answer):
+                self.respond(answer)
+            elif self._asked is request:  # else it was answered at once
+                self._pending = answer
 
     # --- what an answer may do
 
@@ -183,8 +194,7 @@ class HttpConnection(asyncio.Protocol):
     def request_id(self) -> str:
         """The client's own name of the current request if it can stand in logs and headers, else a new one."""
         if not self._id:
-            given = self._asked.headers.get(b"x-request-id") if self._asked is not None else None
-            self._id = given.decode() if given is not None and _SANE_ID.fullmatch(given) else self._clients.new_id()
+            self._id = self._clients.id_for(self._asked.headers if self._asked is not None else {})
         return self._id
 
     @property
@@ -201,6 +211,8 @@ class HttpConnection(asyncio.Protocol):
         """Answer the current request as a whole."""
         assert self._asked is not None
         headers = (*answer.headers, ("x-request-id", self.request_id))
+        if self.keeps_alive and not self.chunked:
+            headers += (_KEPT,)
         content = http1.response(answer.status, answer.body, headers, keep_alive=self.keeps_alive)
         self.write(content if self._asked.method != "HEAD" else content[: len(content) - len(answer.body)])
         self.over()
@@ -214,7 +226,8 @@ class HttpConnection(asyncio.Protocol):
         self.over()
 
     def _ok(self, fields: bytes, framing: bytes) -> bytes:
-        end = b"\r\n" if self.keeps_alive else b"connection: close\r\n\r\n"
+        kept = b"\r\n" if self.chunked else b"connection: keep-alive\r\n\r\n"
+        end = kept if self.keeps_alive else b"connection: close\r\n\r\n"
         return b"HTTP/1.1 200 OK\r\n%bx-request-id: %b\r\n%b%b" % (fields, self.request_id.encode(), framing, end)
 
     def write(self, data: bytes) -> None:
@@ -234,7 +247,7 @@ class HttpConnection(asyncio.Protocol):
             self._unread.clear()  # what comes behind the last request is not answered
             self._outbox.flush()
             self._transport.close()
-            self._set_timer("closing", self._clients.limits.write_s)
+            self._deadline.set("closing", self._clients.limits.write_s)
         elif self._unread or self._bad is not None or self._decoder.in_message:
             self._go_on()
         else:
@@ -244,58 +257,53 @@ class HttpConnection(asyncio.Protocol):
 
     def _watch(self) -> None:
         """Head, body and the pause between requests each have a deadline that bytes trickling in do not move."""
-        if self._write_paused or not self._open:
+        if not self._open:
+            return
+        deadline = self._deadline
+        held = self._ahead_bytes > PIPELINED_MAX_BYTES or len(self._unread) > PIPELINED_MAX
+        self._hold(held)
+        if self._write_paused:
+            return
+        if held:
+            deadline.stage = ""
+            deadline.put_off()  # nobody can send what he owes
             return
         limits = self._clients.limits
         if not self._decoder.in_message:
             if self._asked is None:
-                self._set_timer("", limits.idle_s)
+                deadline.set("", limits.idle_s)
             else:
-                self._due = math.inf  # it is the answer's turn, and that has deadlines of its own
-        elif not self._decoder.in_body and self._stage != "head":
-            self._set_timer("head", limits.line_s)
-        elif self._decoder.in_body and self._stage != "body":
-            self._set_timer("body", limits.body_s)
+                deadline.put_off()  # it is the answer's turn, and that has deadlines of its own
+        elif not self._decoder.in_body and deadline.stage != "head":
+            deadline.set("head", limits.line_s)
+        elif self._decoder.in_body and deadline.stage != "body":
+            deadline.set("body", limits.body_s)
 
-    def _set_timer(self, stage: str, seconds: float) -> None:
-        """Be told when the stage lasts longer. Few ever do: a timer that fires too early for this looks again then,
-        since to cancel one and start another with every request costs more than all else that is done here."""
-        self._stage = stage
-        self._due = due = self._loop.time() + seconds
-        if self._timer is None or due < self._fires_at:
-            self._start_timer(due)
-
-    def _start_timer(self, due: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._fires_at = due
-        self._timer = self._loop.call_at(due, self._fired)
-
-    def _fired(self) -> None:
-        self._timer = None
-        if self._due <= self._fires_at:
-            self._due = math.inf
-            self._late()
-        elif self._due < math.inf:
-            self._start_timer(self._due)
+    def _hold(self, held: bool) -> None:
+        """Whether nothing is read for now."""
+        if held is not self._held and self._transport is not None:
+            self._held = held
+            (self._transport.pause_reading if held else self._transport.resume_reading)()
 
     def _late(self) -> None:
-        if self._stage in ("head", "body"):
-            message = f"the request's {self._stage} did not end in time"
-            self._bad = RemoteProtocolError("request_timeout", message, status=408)
+        if self._deadline.stage in ("head", "body"):
+            self._bad = request_timeout(self._deadline.stage)
             self._go_on()
         else:
             self._abort()
 
-    def _refuse(self, error: RemoteProtocolError) -> None:
-        body = openai.error_body(error.message, "invalid_request_error", error.code)
-        headers = (("x-request-id", self.request_id),)
-        self.write(http1.response(error.status, body, headers, keep_alive=False))
+    def _refuse(self, failure: Failure) -> None:
+        self._clients.refused(self.request_id, failure)
+        answer = failure_answer(failure, (("x-request-id", self.request_id),))
+        self.write(http1.response(answer.status, answer.body, answer.headers, keep_alive=False))
         if self._transport is not None:
             self._refused = True
+            self._decoder = RequestDecoder()  # what came of a body is let go
+            self._unfinished.hold(0)
+            self._hold(False)
             self._outbox.flush()
             self._transport.write_eof()
-            self._set_timer("refused", LINGER_S)
+            self._deadline.set("refused", LINGER_S)
 
     def _abort(self) -> None:
         if self._transport is not None:

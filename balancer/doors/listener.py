@@ -1,7 +1,8 @@
 """One port for every protocol: the first bytes decide, then the connection is handed to its door.
 
 ``{`` or a blank is native, an HTTP method HTTP, ``CLIENT|`` or ``REGISTER|`` classic, 0x16 TLS, inside which it all
-begins anew. Anything else is given to the native door, whose error says in words what it expected.
+begins anew. A request line with any other method is HTTP's as well, where it gets one answer instead of one for each
+line. Anything else is given to the native door, whose error says in words what it expected.
 
 Where there is a certificate, other machines must use it, so that no key travels in clear text. Two need none: agents,
 which prove a token without sending it, and classic peers, whom an operator has let in by name.
@@ -18,12 +19,13 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from balancer.doors.addresses import host_of, is_loopback
+from balancer.doors.answer import failure_answer
 from balancer.doors.clients import LINGER_S
 from balancer.doors.descriptors import Gate
 from balancer.doors.native_answer import failure_line
 from balancer.doors.tls import TlsConnection
 from balancer.errors import bad_request
-from balancer.wire import http1, openai
+from balancer.wire import http1
 from balancer.wire.http1 import METHODS
 
 log = logging.getLogger("balancer.doors")
@@ -33,6 +35,9 @@ _CLASSIC = (b"CLIENT|", b"REGISTER|")
 _TLS = 0x16
 _KNOWN = METHODS + _CLASSIC
 _LONGEST = max(map(len, _KNOWN))
+_OTHER_METHOD: Final = re.compile(rb"[A-Za-z]{1,20} [!-~]{1,1024} HTTP/[0-9]")
+_OTHER_METHOD_BEGUN: Final = re.compile(rb"[A-Za-z]{1,20}(?: (?:[!-~]{1,1024}(?: H?T?T?P?/?)?)?)?")
+"""Most that fits and is no request line ends at its line's end at the latest."""
 _REGISTER: Final = re.compile(rb'\{\s*"register"\s*:')
 _REGISTER_MAX_BYTES = 64
 """A registration's first line shows within so many bytes what it is."""
@@ -46,6 +51,8 @@ class Doors:
     native: Callable[[], asyncio.Protocol]
     http: Callable[[], asyncio.Protocol]
     classic: Callable[[], asyncio.Protocol]
+    new_id: Callable[[], str]
+    """Names an answer that comes from no door."""
     first_bytes_s: float = FIRST_BYTES_S
     """How long a connection may take to say what it is; as long again for a handshake."""
     tls: ssl.SSLContext | None = None
@@ -64,7 +71,9 @@ def protocol_of(first: bytes) -> str | None:
             return "classic" if start in _CLASSIC else "http"
     if len(first) < _LONGEST and any(start.startswith(first) for start in _KNOWN):
         return None
-    return "native"
+    if _OTHER_METHOD.match(first):
+        return "http"
+    return None if _OTHER_METHOD_BEGUN.fullmatch(first) else "native"
 
 
 def begins_registration(first: bytes) -> bool | None:
@@ -165,8 +174,8 @@ class Sniffer(asyncio.Protocol):
         self._refused = True
         failure = bad_request(PLAIN_REFUSED, "tls_required")
         if kind == "http":
-            body = openai.error_body(failure.message, failure.type, failure.code)
-            transport.write(http1.response(failure.status, body, keep_alive=False))
+            answer = failure_answer(failure, (("x-request-id", self._doors.new_id()),))
+            transport.write(http1.response(answer.status, answer.body, answer.headers, keep_alive=False))
         else:
             transport.write(failure_line(None, failure))
         transport.write_eof()

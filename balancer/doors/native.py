@@ -14,15 +14,15 @@ from typing import cast
 
 from balancer.corking import Cork, Outbox
 from balancer.doors.addresses import host_of
-from balancer.doors.asking import make_asked
+from balancer.doors.asking import make_asked, malformed
 from balancer.doors.cache_routes import wronged
-from balancer.doors.clients import LINGER_S, Clients
+from balancer.doors.clients import LINGER_S, Clients, Unfinished
 from balancer.doors.native_answer import NativeAnswer, failure_line
-from balancer.errors import Failure, bad_request
+from balancer.errors import Failure, bad_request, uploads_full
 from balancer.request import Request
 from balancer.wire import native
 from balancer.wire.errors import RemoteProtocolError
-from balancer.wire.limits import IN_FLIGHT_MAX, PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
+from balancer.wire.limits import BAD_LINES_MAX, IN_FLIGHT_MAX, PIPELINED_MAX_BYTES, UNSENT_MAX_BYTES
 from balancer.wire.lines import LineDecoder
 from balancer.wire.native import Ask, BadLine, Cancel, Control, RequestId, Wrong
 
@@ -50,6 +50,8 @@ class NativeConnection(asyncio.Protocol):
         self._peer = ""
         self._asked_last = False
         self._eof = False
+        self._bad_lines = 0  # since the last request
+        self._unfinished = Unfinished(clients)
         self._refused = False
         self._became: asyncio.Protocol | None = None
         """The agent's side, once this turned out to be an agent."""
@@ -74,7 +76,7 @@ class NativeConnection(asyncio.Protocol):
         try:
             lines = self._lines.feed(data)
         except RemoteProtocolError as error:
-            self._refuse_and_close(error)
+            self._refuse_and_close(malformed(error))
             return
         for at, line in enumerate(lines):
             self._line(line)
@@ -82,8 +84,12 @@ class NativeConnection(asyncio.Protocol):
                 rest = b"".join(later + b"\n" for later in lines[at + 1 :]) + self._lines.rest()
                 self._became.data_received(rest)
                 return
+            if self._refused:
+                return
         if self._lines.error is not None:
-            self._refuse_and_close(self._lines.error)
+            self._refuse_and_close(malformed(self._lines.error))
+        elif (size := self._lines.buffered_bytes) != self._unfinished.held_bytes and not self._unfinished.hold(size):
+            self._refuse_and_close(uploads_full())
         self._watch_half_line(began_anew=bool(lines))
 
     def eof_received(self) -> bool:
@@ -138,6 +144,7 @@ class NativeConnection(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._forget_all()
+        self._unfinished.hold(0)
         self._clients.closed(self)
 
     def _forget_all(self) -> None:
@@ -154,7 +161,7 @@ class NativeConnection(asyncio.Protocol):
         try:
             message = native.parse_line(line)
         except BadLine as error:
-            self.write(failure_line(error.id, bad_request(error.message, error.code)))
+            self._bad_line(error.id, malformed(error))
             return
         match message:
             case Ask():
@@ -167,6 +174,13 @@ class NativeConnection(asyncio.Protocol):
             case Control():
                 self._control(message)
 
+    def _bad_line(self, id: RequestId, failure: Failure) -> None:
+        self._tell(id, failure)
+        self._bad_lines += 1
+        if self._bad_lines > BAD_LINES_MAX:
+            message = f"more than {BAD_LINES_MAX} lines made no sense, with no request among them"
+            self._refuse_and_close(bad_request(message, "too_many_bad_lines"))
+
     def _ask(self, ask: Ask, size_bytes: int) -> None:
         if ask.id is None:
             self._unnamed.append((ask, size_bytes))
@@ -176,10 +190,10 @@ class NativeConnection(asyncio.Protocol):
             elif self._unnamed_bytes > PIPELINED_MAX_BYTES:
                 self._abort()
         elif ask.id in self._answers:
-            self._refuse(ask.id, bad_request(f"the id {ask.id!r} is already in flight", "duplicate_id"))
+            self._bad_line(ask.id, bad_request(f"the id {ask.id!r} is already in flight", "duplicate_id"))
         elif len(self._answers) >= IN_FLIGHT_MAX:
             message = f"more than {IN_FLIGHT_MAX} requests in flight on one connection"
-            self._refuse(ask.id, bad_request(message, "too_many_in_flight", 429))
+            self._tell(ask.id, bad_request(message, "too_many_in_flight", 429))
         else:
             self._begin(ask)
 
@@ -191,9 +205,10 @@ class NativeConnection(asyncio.Protocol):
             explains = ask.explain and self._clients.may_explain(self._peer, tenant)
             request = make_asked(ask, id=self._clients.new_id(), tenant=tenant, explains=explains)
         if isinstance(request, Failure):
-            self._refuse(ask.id, request)
+            self._tell(ask.id, request, "" if isinstance(tenant, Failure) else tenant)
             self.over(ask.id)
             return
+        self._bad_lines = 0
         answer = NativeAnswer(self, ask.id)
         self._answers[ask.id] = answer
         exchange = self._clients.dispatcher.begin(request, answer)
@@ -202,7 +217,8 @@ class NativeConnection(asyncio.Protocol):
             if self._write_paused:
                 exchange.pause()
 
-    def _refuse(self, id: RequestId, failure: Failure) -> None:
+    def _tell(self, id: RequestId, failure: Failure, tenant: str = "") -> None:
+        self._clients.refused(self._clients.new_id(), failure, tenant)
         self.write(failure_line(id, failure))
 
     def _control(self, message: Control) -> None:
@@ -274,13 +290,15 @@ class NativeConnection(asyncio.Protocol):
 
     def _half_line(self) -> None:
         message = f"a line did not end within {self._limits.line_s:g} s"
-        self._refuse_and_close(RemoteProtocolError("line_timeout", message, status=408))
+        self._refuse_and_close(bad_request(message, "line_timeout", 408))
 
-    def _refuse_and_close(self, error: RemoteProtocolError) -> None:
+    def _refuse_and_close(self, failure: Failure) -> None:
         if self._transport is None or self._refused:
             return
-        self.write(failure_line(None, bad_request(error.message, error.code, error.status)))
+        self._tell(None, failure)
         self._refused = True
+        self._lines = LineDecoder()  # what came of a line is let go
+        self._unfinished.hold(0)
         self._forget_all()
         self._outbox.flush()
         self._transport.write_eof()

@@ -16,7 +16,7 @@ from balancer.doors.http import HttpConnection
 from balancer.doors.openai_answer import OpenAIAnswer, usage_wanted
 from balancer.doors.options import Options, options_in, unexplained
 from balancer.doors.passed_answer import PassedAnswer
-from balancer.errors import Failure
+from balancer.errors import Failure, bad_request
 from balancer.exchange.dispatcher import Dispatcher
 from balancer.exchange.timeline import Limits
 from balancer.request import Request
@@ -67,17 +67,17 @@ class OpenAIDoor:
         ):
             return self._ask(request, read, connection)
         path = request.path if not request.path.endswith("/") else request.path.rstrip("/") or "/"
-        tenant = self._tenant_of(request, connection) if path not in PATHS else ""
+        tenant = self._tenant_of(request.headers, connection) if path not in PATHS else ""
         if isinstance(tenant, Failure):
-            return refused(tenant)
+            return self._refused(tenant, connection)
         endpoint = _ENDPOINTS.get(path)
         if endpoint is not None:
             if request.method != "POST":
                 return error_answer(405, f"{path} takes POST", "method_not_allowed", (("allow", "POST"),))
             limits = self._clients.dispatcher.limits
-            options = options_in(request.headers, limits)
+            options = _coded(request.headers) or options_in(request.headers, limits)
             if isinstance(options, Failure):
-                return failure_answer(options)
+                return self._refused(options, connection, tenant)
             if options.wishes is not None and not self._clients.may_explain(connection.peer, tenant):
                 options = unexplained(options)
             read = _Read(request.headers, self._clients.keys, limits, tenant, endpoint, options)
@@ -85,9 +85,9 @@ class OpenAIDoor:
             return self._ask(request, read, connection)
         if path.startswith(WRONG_PATH) and request.method == "POST":
             return called_wrong(self._clients.dispatcher.cache, path.removeprefix(WRONG_PATH), tenant)
-        if path.startswith(_KEPT_RESPONSES):
+        if path.startswith(_KEPT_RESPONSES) and (request.method != "POST" or path.endswith("/cancel")):
             message = "a response is kept by the one backend that made it, and which one that was is not known here"
-            return error_answer(501, message, "not_implemented")
+            return failure_answer(bad_request(message, "not_implemented", 501))
         found = self._get(path)
         if found is None:
             return error_answer(404, f"there is nothing at {path[:_SHOWN_PATH_MAX]}", "not_found")
@@ -95,28 +95,33 @@ class OpenAIDoor:
             return error_answer(405, f"{path[:_SHOWN_PATH_MAX]} takes GET", "method_not_allowed", (("allow", "GET"),))
         return found
 
-    def _tenant_of(self, request: HttpRequest, connection: HttpConnection) -> str | Failure:
-        given = request.headers.get(b"authorization")
+    def refuses(self, headers: dict[bytes, bytes], connection: HttpConnection) -> Failure | None:
+        """What is wrong with a request by its head alone, so that nobody waits for its body: the key. What needs none
+        has no body either."""
+        keys, read = self._clients.keys, connection.read
+        if keys is None or (isinstance(read, _Read) and read.headers is headers and read.keys is keys):
+            return None
+        tenant = self._tenant_of(headers, connection)
+        return tenant if isinstance(tenant, Failure) else None
+
+    def _tenant_of(self, headers: dict[bytes, bytes], connection: HttpConnection) -> str | Failure:
+        given = headers.get(b"authorization")
         return self._clients.authenticate(connection.peer, bearer_key(given) if given is not None else None)
 
     def _ask(self, http: HttpRequest, read: _Read, connection: HttpConnection) -> Answer | Pending | None:
-        endpoint = read.endpoint
-        try:
-            body = decode_object(http.body)
-        except RemoteProtocolError as error:
-            return error_answer(error.status, error.message, error.code)
-        needed = _NEEDED.get(endpoint)
-        if (needed is not None and needed not in body) or ("messages" in body and endpoint == "completions"):
-            return error_answer(400, f"expected {needed!r}", "invalid_request")
-        stream = body.get("stream")
-        if stream is not None and not isinstance(stream, bool):
-            return error_answer(400, "'stream' must be true or false", "invalid_stream")
-        request = _request(body, endpoint, connection.request_id, read.tenant, read.options, bool(stream), http.body)
+        request = _asked(http.body, read, connection.request_id)
+        if not isinstance(request, Failure) and request.endpoint == "embeddings" and self._own is not None:
+            if (own := self._own_for(request)) is not None:
+                return self._embed(own, request, connection)
+            request = self._own.unknown(request.model) or request
         if isinstance(request, Failure):
-            return failure_answer(request)
-        if endpoint == "embeddings" and (own := self._own_for(request)) is not None:
-            return self._embed(own, request, connection)
+            return self._refused(request, connection, read.tenant)
         return _begin(self._clients.dispatcher, request, connection)
+
+    def _refused(self, failure: Failure, connection: HttpConnection, tenant: str = "") -> Answer:
+        """What a request that comes to no exchange is told; those who keep count hear of it, too."""
+        self._clients.refused(connection.request_id, failure, tenant)
+        return failure_answer(failure)
 
     # --- embeddings
 
@@ -136,10 +141,10 @@ class OpenAIDoor:
         try:
             texts_in(request.body, own.dimension)
         except RemoteProtocolError as error:
-            return error_answer(error.status, error.message, error.code)
+            return self._refused(bad_request(error.message, error.code, error.status), connection, request.tenant)
         failure = own.unready()
         if failure is not None:
-            return failure_answer(failure)
+            return self._refused(failure, connection, request.tenant)
         return _begin(own.dispatcher, replace(request, model=own.name), connection)
 
     # --- what is told at once
@@ -161,6 +166,31 @@ class OpenAIDoor:
     def _models(self) -> dict[str, int | None]:
         own = self._own.models() if self._own is not None else {}
         return {**own, **self._health.models()}
+
+
+def _coded(headers: dict[bytes, bytes]) -> Failure | None:
+    """Why a body that is not sent as it is cannot be read."""
+    coding = headers.get(b"content-encoding", b"identity")
+    if coding.lower() == b"identity":
+        return None
+    message = f"content-encoding: {coding[:40].decode('latin-1')!r} is not decoded here: send the body as it is"
+    return bad_request(message, "content_encoding", 415)
+
+
+def _asked(raw: bytes, read: _Read, id: str) -> Request | Failure:
+    """What a body asks for, or what is wrong with it."""
+    endpoint = read.endpoint
+    try:
+        body = decode_object(raw)
+    except RemoteProtocolError as error:
+        return bad_request(error.message, error.code, error.status)
+    needed = _NEEDED.get(endpoint)
+    if (needed is not None and needed not in body) or ("messages" in body and endpoint == "completions"):
+        return bad_request(f"expected {needed!r}")
+    stream = body.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        return bad_request("'stream' must be true or false", "invalid_stream")
+    return _request(body, endpoint, id, read.tenant, read.options, bool(stream), raw)
 
 
 def _request(
@@ -200,8 +230,3 @@ def bearer_key(authorization: bytes) -> bytes:
         return authorization[7:].strip()
     scheme, _, key = authorization.partition(b" ")
     return key.strip() if scheme.lower() == b"bearer" else b""
-
-
-def refused(failure: Failure) -> Answer:
-    """401 in OpenAI's shape."""
-    return failure_answer(failure, (("www-authenticate", "Bearer"),))

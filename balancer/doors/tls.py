@@ -33,20 +33,24 @@ class CertificateError(Exception):
         self.option = option
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+class ServerContext(ssl.SSLContext):
+    """One that can be told from another by what it was made of."""
+
+    certificate: bytes = b""
+    """What the certificate's file held."""
+
+
+def server_context(certificate: Path, key: Path) -> ServerContext:
     """For connections that we accept: TLS 1.2 or later, HTTP/1.1. Raises `CertificateError`.
 
     ``certificate`` is a PEM file, ours first, then those between it and a root; ``key`` its private key, unencrypted.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION  # costs us more than the client that asks for it
     context.set_alpn_protocols(["http/1.1"])
-    for path, option in ((certificate, "tls-cert"), (key, "tls-key")):
-        try:
-            path.read_bytes()
-        except OSError as error:
-            raise CertificateError(option, f"{error.strerror}: {path}") from None
+    context.certificate = _read(certificate, "tls-cert")
+    _read(key, "tls-key")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(certificate)
     except ssl.SSLError:
@@ -60,6 +64,13 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
             message = f"{key} holds no private key in PEM, or an encrypted one"
         raise CertificateError("tls-key", message) from None
     return context
+
+
+def _read(path: Path, option: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CertificateError(option, f"{error.strerror}: {path}") from None
 
 
 def _no_password() -> str:

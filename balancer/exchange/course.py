@@ -42,6 +42,11 @@ class Course:
         self.first_failure: Failure | None = None
         """Why the first model could not answer."""
 
+    @property
+    def is_plain(self) -> bool:
+        """One model answers, and no more is told than which."""
+        return not (self.explains or self.chain.rest or self.first_tokens is not None)
+
     def first_offered(self, offered: Collection[str]) -> str | None:
         """Pass the turn on to the next model that is offered; ``None``: there is none."""
         while (model := self.chain.next()) is not None:

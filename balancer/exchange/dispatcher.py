@@ -16,7 +16,7 @@ from balancer.admission.queue import WaitQueue
 from balancer.errors import Failure, Source
 from balancer.exchange.budget import RetryBudget
 from balancer.exchange.cache_lane import CacheLane
-from balancer.exchange.course import Course, course_of
+from balancer.exchange.course import Course, ToldSink, course_of
 from balancer.exchange.exchange import Exchange
 from balancer.exchange.first_tokens import FirstTokens
 from balancer.exchange.hedged import exchange_with
@@ -86,7 +86,8 @@ class Dispatcher:
         self.flights = Flights() if cache is not None else None
         self.budget = RetryBudget()
         self._active: dict[Exchange, None] = {}
-        self._left: set[Exchange] = set()
+        self._left: dict[Exchange, tuple[Failure | None, float]] = {}
+        """Whose own clients left, why and when, while their answers go on for others."""
         self._started_at = clock.time()
         self._retry_at: float | None = None
         """When a backend that had answered 429 may be asked again, if somebody waits for that."""
@@ -130,6 +131,7 @@ class Dispatcher:
                 CLASSIC_MODEL,
                 lambda name: registry.model_seen(name, now),
                 now - self._started_at,
+                registry.view.awaits_models(),
             )
             if isinstance(found, Failure) and course is not None and (other := course.first_offered(offered)):
                 self.counts["fallbacks"] += 1
@@ -141,6 +143,8 @@ class Dispatcher:
         seconds = self.limits.request_s
         if request.deadline_s is not None and request.deadline_s < seconds:
             seconds = request.deadline_s
+        if course is not None and course.is_plain:  # so it may be shared, as what names the model itself
+            course.model, sink, course = model, ToldSink(sink, course), None
         exchange: Exchange
         if course is not None:
             exchange = exchange_with(course, self, request, model, sink, now, now + seconds)
@@ -170,11 +174,6 @@ class Dispatcher:
         if isinstance(found, NoSlot) and found.not_before is not None:
             self._retry_at = min(found.not_before, self._retry_at or found.not_before)
         return found
-
-    @property
-    def wants_blocks(self) -> bool:
-        """Whether routing goes by what prompts begin with."""
-        return self.router.wants_blocks
 
     def first_token(self, lease: Lease, now: float) -> None:
         """The backend of this lease began to answer."""
@@ -236,18 +235,20 @@ class Dispatcher:
         if exchange.resumed:
             self.counts["resumed"] += exchange.resumed
         if self._left and exchange in self._left:
-            self._left.remove(exchange)
+            outcome, (failure, now) = None, self._left.pop(exchange)
         else:
-            self._note(exchange, outcome, failure)
+            now = self.clock.time()
+            self._count(outcome, failure)
+        if self.observers:
+            self._tell(record_of(exchange, outcome, failure, now))
 
     def left(self, exchange: Exchange, failure: Failure | None) -> None:
-        """Its own client's part is over; it goes on for others, who are noted each for itself."""
-        self._left.add(exchange)
-        self._note(exchange, None, failure)
+        """Its own client's part is over; it goes on for others, who are noted each for itself. The tokens are still its
+        own, so it is recorded when all have come."""
+        self._left[exchange] = failure, self.clock.time()
+        self._count(None, failure)
 
-    def _note(self, exchange: Exchange, outcome: Outcome | None, failure: Failure | None) -> None:
-        if self.observers:
-            self._tell(record_of(exchange, outcome, failure, self.clock.time()))
+    def _count(self, outcome: Outcome | None, failure: Failure | None) -> None:
         if outcome is not None:
             self.counts["completed"] += 1
             self.counts["cache." + outcome.cache] += 1

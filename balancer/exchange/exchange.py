@@ -54,8 +54,8 @@ class Exchange:
         self.journal = Unread() if request.endpoint in UNREAD else Journal()
         self.backend = ""
         """Who was asked last."""
-        bypassed = request.cache == "bypass" or request.endpoint in UNREAD
-        self.cache_part = "off" if dispatcher.cache is None else "bypass" if bypassed else "miss"
+        looked = request.cache != "bypass" and request.endpoint not in UNREAD
+        self.cache_part = "off" if dispatcher.cache is None else "miss" if looked else "bypass"
         """What the cache did for an answer that a backend makes."""
         self.attempts = 0
         """Backends asked until one answered."""
@@ -92,8 +92,7 @@ class Exchange:
     def start(self) -> None:
         """Look in the cache, then ask a backend. Called once, by the dispatcher."""
         if self._dispatcher.cache is None or self.request.endpoint in UNREAD:
-            self._missed()
-            return
+            return self._missed()
         self._lookup = Lookup(self._dispatcher.cache, self.request, self.model, self._serve, self._missed)
         if self._lookup.begin():
             self.state = step(self.state, Event.EMBED)
@@ -123,12 +122,12 @@ class Exchange:
         self._lease = lease
         spec, request, resumption = lease.spec, self.request, self._resumption
         self.backend = spec.name
-        if resumption is None:
-            self.attempts += 1
-        else:
-            request = resumption.request_for(spec)
+        self.attempts += resumption is None
+        asked = request if resumption is None else resumption.request_for(spec)
+        if asked is None:
+            return self.on_failure(errors.rejected("it cannot go on with this answer", None, 400))
         self.times.asked(self._dispatcher.clock.time())
-        self._call = self._dispatcher.upstreams[spec.kind].ask(spec, request, spec.serves(self.model), self)
+        self._call = self._dispatcher.upstreams[spec.kind].ask(spec, asked, spec.serves(self.model), self)
         if self._paused:
             self._call.pause()
 
@@ -141,6 +140,8 @@ class Exchange:
 
     def waited_out(self, now: float) -> None:
         if now >= self.times.ends_at:
+            if (silent := self.times.silent(self.state, self.backend, self._limits, now)) and self._lease is not None:
+                self._dispatcher.attempt_failed(self, self._lease, silent)
             self.fail(self.times.deadline_passed())
         elif self._resumption is not None:
             self.fail(self._resumption.broken_by)
@@ -213,9 +214,11 @@ class Exchange:
             self._lookup.store(self.journal, outcome)
         self.state = step(self.state, Event.END)
         # The sink first: pumping the queue for the freed slot may do a lot of work for others.
-        self._sink.done(outcome)
-        self._let_go()
-        self._dispatcher.ended(self, outcome, None)
+        try:
+            self._sink.done(outcome)
+        finally:  # whatever a door does, the slot is given back
+            self._let_go()
+            self._dispatcher.ended(self, outcome, None)
 
     # --- when something breaks
 
@@ -226,16 +229,14 @@ class Exchange:
         self._dispatcher.attempt_failed(self, lease, failure)
         recovery = self._recovery = self._recovery or Recovery()
         if self.state is State.STREAMING:
-            self._broken(failure, recovery)
+            self._broken(failure, recovery, lease)
         elif not self._may_ask_again(failure, recovery, turn, lease):
             self.fail(self._resumption.broken_by if self._resumption is not None else failure)
         if not self.state.live or self._lease is not lease:  # it has ended, or has fallen back on another model
             return
         if failure.busy:
             self.attempts -= self._resumption is None
-            self._dispatcher.avoid(lease, failure)
-        else:
-            turn.exclude(lease.spec.process, failure, resume=self._resumption is not None)
+        turn.failed(lease, failure, self.times.ends_at, resume=self._resumption is not None and self._resumption.bound)
         self.state = step(self.state, Event.AGAIN)
         self._lease = None
         # It has its next turn before the slot it gives back can be taken by one who came later.
@@ -251,12 +252,12 @@ class Exchange:
         # Where nobody else is there is no retry to pay for: the budget is for those who have somebody.
         return recovery.may_retry(failure, self.attempts, lambda: turn.others(lease) and self._dispatcher.may_retry())
 
-    def _broken(self, failure: Failure, recovery: Recovery) -> None:
+    def _broken(self, failure: Failure, recovery: Recovery, lease: Lease) -> None:
         """A stream broke: prepare to go on with it; where that cannot be, end it."""
-        resumption = resumption_of(self.request, self.journal, failure) if recovery.may_resume() else None
+        before, may = self._resumption, recovery.may_resume()
+        resumption = resumption_of(self.request, self.journal, failure, lease.spec, before) if may else None
         if resumption is None:
-            self.fail(failure)
-            return
+            return self.fail(failure)
         self._resumption = resumption
         if (last_events := resumption.rest()) is not None:
             self._sink.events(last_events)
@@ -276,6 +277,8 @@ class Exchange:
         if not self.state.live:
             return  # it ended while the same tick looked at another one
         if now >= self.times.ends_at:
+            if (silent := self.times.silent(self.state, self.backend, self._limits, now)) and self._lease is not None:
+                self._dispatcher.attempt_failed(self, self._lease, silent)
             self.fail(self.times.deadline_passed())
         elif self._call is not None and not self._paused:
             late = self.times.backend_late(self.state, self.backend, self._limits, self.request, now)

@@ -72,6 +72,7 @@ class Seat:
         return replace(opening, cache=JOINED, attempts=0, similarity=near.similarity, probability=near.probability)
 
     def events(self, events: bytes) -> None:
+        """Raises `ValueError` for what its door cannot read."""
         if not self.paused:
             self.sink.events(events)
             return
@@ -82,11 +83,15 @@ class Seat:
     def too_slow(self) -> bool:
         return self._held_bytes > UNSENT_MAX_BYTES
 
-    def flush(self) -> None:
-        """Tell what is held."""
+    def flush(self) -> Failure | None:
+        """Tell what is held. Gives why its door cannot: others have read it, so nobody is asked again for this one."""
         if self._held:
             held, self._held, self._held_bytes = b"".join(self._held), [], 0
-            self.sink.events(held)
+            try:
+                self.sink.events(held)
+            except ValueError as error:
+                return self._flight.unreadable(error)
+        return None
 
     # --- Call
 
@@ -98,7 +103,8 @@ class Seat:
 
     def resume(self) -> None:
         self.paused = False
-        self.flush()
+        if (failure := self.flush()) is not None:
+            self._flight.cut(self, failure)
 
 
 class Leader(Protocol):
@@ -117,6 +123,7 @@ class Flight:
     def __init__(self, leader: Leader, sink: Sink) -> None:
         self._leader = leader
         self._over = False
+        self._backend = ""
         self.first: Seat | None = Seat(self, sink, None)
         """Of the one whose request it is; ``None``: he has left, and the others go on."""
         self.others: list[Seat] = []
@@ -135,6 +142,7 @@ class Flight:
         seat = Seat(self, sink, passenger)
         seat.near = near
         if opening is not None:
+            self._backend = opening.backend
             seat.opened(opening)
         if begun is not None:  # without a text, too: it is what tells the role
             endpoint = "chat" if chat else "completions"
@@ -162,10 +170,12 @@ class Flight:
     # --- Sink
 
     def opened(self, opening: Opening) -> None:
+        self._backend = opening.backend
         for seat in self._seats():
             seat.opened(opening)
 
     def resumed(self, opening: Opening) -> None:
+        self._backend = opening.backend
         for seat in self._seats():
             seat.resumed(opening)
 
@@ -174,13 +184,27 @@ class Flight:
             seat.sink.queued(position)
 
     def events(self, events: bytes) -> None:
+        """Raises `ValueError` where the first who is told cannot read them: then nobody was told, and another backend
+        may be asked. Who alone cannot is cut."""
+        told = False
         for seat in self._seats():
-            seat.events(events)
+            try:
+                seat.events(events)
+            except ValueError as error:
+                if not told:
+                    raise
+                self.cut(seat, self.unreadable(error))
+            told = True
             if seat.too_slow:
-                self._cut(seat)
+                self.cut(seat, errors.client_too_slow())
 
-    def _cut(self, seat: Seat) -> None:
-        (seat.passenger.fail if seat.passenger is not None else self._leader.cut)(errors.client_too_slow())
+    def unreadable(self, error: ValueError) -> Failure:
+        """What the door of one client could not read, though the others relay it."""
+        return errors.backend_failed(self._backend, f"events that cannot be read: {error}")
+
+    def cut(self, seat: Seat, failure: Failure) -> None:
+        """Go on without this one."""
+        (seat.passenger.fail if seat.passenger is not None else self._leader.cut)(failure)
 
     def whole(self, body: bytes) -> None:
         for seat in self._seats():
@@ -189,11 +213,11 @@ class Flight:
     def done(self, outcome: Outcome) -> None:
         self._over = True
         for seat in self._seats():
-            seat.flush()
+            failure = seat.flush()
             if seat.passenger is None:
-                seat.sink.done(outcome)
+                seat.sink.failed(failure) if failure is not None else seat.sink.done(outcome)
             else:
-                seat.passenger.arrived(outcome)
+                seat.passenger.fail(failure) if failure is not None else seat.passenger.arrived(outcome)
 
     def failed(self, failure: Failure) -> None:
         self._over = True

@@ -140,9 +140,8 @@ class Hedged(FallbackExchange):
         dispatcher.attempt_failed(self, lease, failure)
         if failure.busy:
             self.attempts -= 1
-            dispatcher.avoid(lease, failure)
-        elif turn is not None:
-            turn.exclude(lease.spec.process, failure, resume=False)
+        if turn is not None:
+            turn.failed(lease, failure, self.times.ends_at, resume=False)
 
     def runs_on(self, index: int, generation: int) -> bool:
         """Asked when a backend is lost: if it is the second, it is dropped."""

@@ -18,6 +18,8 @@ from balancer.wire.whole import is_plain_whole, parse_whole, whole_text
 
 COMPACT_BYTES: Final = 16 << 10
 TEXT_MAX_BYTES: Final = 256 << 10
+TOKEN_MAX_BYTES: Final = 8
+"""Of a text's tokens on the average: pieces that are longer are several tokens each."""
 _USAGE_WITHIN: Final = 3
 """Usage comes in one of the last pieces."""
 
@@ -58,8 +60,8 @@ class Journal:
     """The events of one answer."""
 
     __slots__ = (
-        "_finish_reason", "_first", "_model", "_overflowed", "_plain", "_prompt_ids", "_raw", "_raw_bytes", "_text",
-        "_text_bytes", "_token_ids", "_tokens", "_told", "_usage",
+        "_counted", "_finish_reason", "_first", "_model", "_overflowed", "_plain", "_prompt_ids", "_prompt_tokens",
+        "_raw", "_raw_bytes", "_text", "_text_bytes", "_token_ids", "_tokens", "_told", "_usage", "usage_told",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -71,13 +73,19 @@ class Journal:
         self._tokens = 0
         self._told = 0
         """How many tokens had come when text last came."""
+        self._counted = False
+        """The engine told how many tokens these are."""
         self._token_ids: list[int] | None = []
         self._prompt_ids: list[int] | None = None
+        self._prompt_tokens = 0
+        """0: not told."""
         self._finish_reason: str | None = None
         self._model = ""
         self._usage: tuple[int, int] | None = None
         self._plain = True
         self._overflowed = False
+        self.usage_told = False
+        """Of all of it, as far as it was read."""
 
     def add(self, events: bytes) -> None:
         """Keep complete events."""
@@ -127,6 +135,8 @@ class Journal:
         # Tokens behind the text's end, the first bytes of a character say, told nobody anything: they are made anew.
         self._tokens = self._told
         if self._token_ids is None:
+            if not self._counted:
+                self._tokens = self._told = max(self._told, self._text_bytes // TOKEN_MAX_BYTES)
             return Begun(*told, self._tokens)
         del self._token_ids[self._tokens :]
         return Begun(*told, self._tokens, [*self._token_ids], self._prompt_ids)
@@ -138,6 +148,13 @@ class Journal:
         if self._overflowed or not self._plain or first is None or self._finish_reason is not None:
             return None
         return Begun(first.id, first.model, int(first.created), "".join(self._text), self._told)
+
+    def counted(self) -> tuple[int, int] | None:
+        """Tokens of prompt and completion so far; ``None`` where that would be a guess. To be asked before `begun`."""
+        self._compact()
+        prompt = len(self._prompt_ids) if self._prompt_ids else self._prompt_tokens
+        known = self._counted or (self._token_ids is not None and self._tokens > 0)
+        return (prompt, self._tokens) if prompt and known else None
 
     @property
     def finish_reason(self) -> str | None:
@@ -166,6 +183,7 @@ class Journal:
         prompt, completion = told.prompt_tokens, told.completion_tokens
         if prompt is not None and completion is not None:
             self._usage = (prompt, completion)
+            self._prompt_tokens = self._prompt_tokens or prompt
 
     def _compact(self) -> None:
         if not self._raw:
@@ -206,6 +224,7 @@ class Journal:
         if count := sum(map(bool, texts)):
             self._tokens += count
             self._told = self._tokens
+            self._counted = False
         pieces += texts
 
     def _read(self, chunk: Chunk, pieces: list[str]) -> None:
@@ -214,7 +233,7 @@ class Journal:
         self._model = self._model or chunk.model
         self._plain = self._plain and is_plain(chunk)
         self._prompt_ids = self._prompt_ids or chunk.prompt_token_ids
-        self._count(chunk.told)
+        said = False
         for choice in chunk.choices:
             text, ids = chunk_text(choice), choice.token_ids
             self._finish_reason = choice.finish_reason or self._finish_reason
@@ -226,6 +245,18 @@ class Journal:
             elif text:
                 self._tokens += 1
                 self._token_ids = None
-            if text:
-                self._told = self._tokens
+                self._counted = False
+            said = said or bool(text)
             pieces.append(text)
+        if chunk.told is not None:
+            self._hear(chunk.told)
+        if said:
+            self._told = self._tokens
+
+    def _hear(self, told: ToldUsage) -> None:
+        """Usage: of all of it at the end, of what there is so far where it was asked for in every chunk."""
+        self._count(told)
+        self.usage_told = self._finish_reason is not None and told.counted() is not None
+        completion = told.completion_tokens or 0
+        if self._token_ids is None and completion >= self._tokens:
+            self._tokens, self._counted = completion, True

@@ -134,6 +134,8 @@ class Sharing(Exchange):
 
     def take_in(self, other: Sharing, keys: CacheKeys, sink: Sink, near: Match[Any] | None = None) -> Seat | None:
         """Let another share this one's answer, whatever of it has come; ``None`` where that can't be."""
+        if not self.state.live:
+            return None  # it has just ended: whoever hears that may ask again before it lets go
         flight, mine = self._flight, self.request
         if flight is not None and len(flight.others) >= PASSENGERS_MAX:
             return None
@@ -151,9 +153,20 @@ class Sharing(Exchange):
             if self._paused and flight.first is not None:
                 flight.first.pause()
                 super().resume()  # it is read at full speed, for the others
+        self._wait_for(other)
         if self.state is State.QUEUED and self._position:
             sink.queued(self._position)
         return flight.board(other, sink, opening, begun, chat=mine.endpoint == "chat", near=near)
+
+    def _wait_for(self, other: Sharing) -> None:
+        """What it waits for may come as late as is early enough for this one."""
+        if self._turn is not None:
+            now = self._dispatcher.clock.time()
+            self._turn.wait_until(min(now + other._limits.queue_s, other.times.ends_at))
+        if (
+            self._flight is not None and self._flight.first is None
+        ):  # else it has its own client's time, until he leaves
+            self.times.ends_at = max(self.times.ends_at, other.times.ends_at)
 
     def cancel(self) -> None:
         """The client left or asked to stop. The sink hears nothing more."""
@@ -216,7 +229,7 @@ class Sharing(Exchange):
 def _alike(one: Request, other: Request) -> bool:
     """Whether what is no part of the key is the same, too, as far as it matters."""
     return (
-        (one.stream or not other.stream)
+        one.stream == other.stream  # what is gathered from a stream may lack what a whole answer tells
         and one.first_token_s == other.first_token_s
         and one.between_tokens_s == other.between_tokens_s
         and one.resumable == other.resumable

@@ -101,15 +101,23 @@ class Timeline:
         return errors.deadline_passed(self.ends_at - self.began_at)
 
     def backend_late(self, state: State, backend: str, limits: Limits, request: Request, now: float) -> Failure | None:
-        """What the backend owes by now and has not given; a whole answer may take as long as the request may."""
+        """What the backend owes by now and has not given; a whole answer may take as long as the request may, unless
+        the client said otherwise."""
         own = limits.of(request)
-        if state is State.ASKING and request.stream and (waited_s := now - self.asked_at) >= own.first_token_s:
+        bound = request.stream or request.first_token_s is not None
+        if state is State.ASKING and bound and (waited_s := now - self.asked_at) >= own.first_token_s:
             impatient = waited_s < limits.first_token_s
             return errors.backend_timeout(backend, "first token", own.first_token_s, own=impatient)
         if state is State.STREAMING and (waited_s := now - self.heard_at) >= own.between_tokens_s:
             impatient = waited_s < limits.between_tokens_s
             return errors.backend_timeout(backend, "further token", own.between_tokens_s, own=impatient)
         return None
+
+    def silent(self, state: State, backend: str, limits: Limits, now: float) -> Failure | None:
+        """What is held against a backend that gave nothing until the request's time was over."""
+        if state is not State.ASKING or now - self.asked_at < limits.first_token_s:
+            return None
+        return errors.backend_timeout(backend, "answer", now - self.asked_at)
 
     def answered(self, spec: BackendSpec, model: str, cache: str, attempts: int, resumed: int, now: float) -> Outcome:
         """The outcome of an answer to a request for `model` that this backend made, or ended."""

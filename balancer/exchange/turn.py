@@ -9,6 +9,7 @@ from balancer import errors
 from balancer.admission.queue import Waiter
 from balancer.errors import Failure
 from balancer.exchange.refusal import nobody
+from balancer.pool.backend import State
 from balancer.pool.ledger import Lease
 from balancer.request import Request
 from balancer.routing.blocks import BLOCK_CHARS, prompt_blocks
@@ -47,7 +48,7 @@ class Turn:
     """Any number of leases for one exchange, one after the other."""
 
     __slots__ = (
-        "_blocks", "_dispatcher", "_model", "_owner", "_queue_s", "_request", "_resume", "_until", "_waiter",
+        "_blocks", "_cut", "_dispatcher", "_model", "_owner", "_queue_s", "_request", "_resume", "_until", "_waiter",
         "excluded", "last_failure",
     )  # fmt: skip
 
@@ -62,8 +63,24 @@ class Turn:
         self._blocks: Sequence[int] | None = None
         """Of the prompt, once somebody wanted them."""
         self._resume = False
+        self._cut: dict[str, bool] = {}
+        """Whose connection broke within the answer, and whether it may go on with it."""
         self.excluded: frozenset[str] = frozenset()
         self.last_failure: Failure | None = None
+
+    def failed(self, lease: Lease, failure: Failure, ends_at: float, *, resume: bool) -> None:
+        """Who had this lease is not asked again; one that was only too busy is, if it will be in time."""
+        if not failure.busy:
+            self.exclude(lease.spec.process, failure, resume=resume)
+            return
+        now = self._dispatcher.clock.time()
+        self._dispatcher.avoid(lease, failure)
+        if now + (failure.retry_after_s or 0.0) > self._waits_until(now, ends_at):
+            self.excluded |= {lease.spec.process}
+            self.last_failure = self.last_failure if resume else failure
+
+    def _waits_until(self, now: float, ends_at: float) -> float:
+        return min(now + self._queue_s, ends_at) if self._until is None else self._until
 
     def exclude(self, process: str, failure: Failure, *, resume: bool) -> None:
         """This one has failed the request. ``resume``: from now on only those who can go on with an answer.
@@ -72,6 +89,8 @@ class Turn:
         """
         if failure.code != errors.BACKEND_LOST:
             self.excluded |= {process}
+            if resume and failure.cut:
+                self._cut.setdefault(process, True)
         if not (resume and self._resume):
             self.last_failure = failure  # what broke an answer is told, not why nobody could go on
         self._until = None
@@ -83,14 +102,16 @@ class Turn:
         # In a full queue nobody waits for a slot that is free, but whoever needs another model than they may find one.
         if again or not len(dispatcher.queue) or not dispatcher.queue.has_room(request.prompt_bytes):
             found = self._route()
+            if isinstance(found, NoBackend) and found.reason is NoBackendReason.EXCLUDED and self._forgive():
+                found = self._route()
             if isinstance(found, Lease):
                 self._owner.leased(found)
                 return
-            if isinstance(found, NoBackend) and not (self._resume and found.reason is NoBackendReason.UNAVAILABLE):
+            if isinstance(found, NoBackend) and not (self._resume and self._may_end(found.reason)):
                 self._owner.fail(self.last_failure or self._nobody(found.reason))
                 return
         if self._until is None:  # set once: backends that answer 429 over and over do not begin the wait anew
-            self._until = min(dispatcher.clock.time() + self._queue_s, ends_at)
+            self._until = self._waits_until(dispatcher.clock.time(), ends_at)
         too_long_for_classic = request.prompt_bytes > classic.PROMPT_MAX_BYTES
         needs = (self._model, request.model is None, request.endpoint, self.excluded, self._resume)
         waiter = Waiter(
@@ -116,6 +137,20 @@ class Turn:
         if self._waits_as(waiter):
             self._owner.position(waiter.position)
 
+    def _forgive(self) -> bool:
+        """Where nobody else could go on, who lost its own stream may, once: it may have been the connection alone."""
+        again = frozenset(process for process, may in self._cut.items() if may)
+        self._cut = dict.fromkeys(self._cut, False)
+        self.excluded -= again
+        return bool(again)
+
+    def _may_end(self, reason: NoBackendReason) -> bool:
+        """Whether who has half an answer waits this out: somebody may come, or come back."""
+        if reason is not NoBackendReason.EXCLUDED:
+            return reason is NoBackendReason.UNAVAILABLE
+        offering = self._dispatcher.registry.view.models().get(self._model, ())
+        return any(b.state in (State.JOINING, State.DEAD) and b.spec.process not in self.excluded for b in offering)
+
     def _waits_as(self, waiter: Waiter) -> bool:
         """Whether it still does: the queue may have served it."""
         return self._waiter is waiter
@@ -125,6 +160,11 @@ class Turn:
         need = self.need(self.excluded | {lease.spec.process})
         group = self._dispatcher.registry.view.group(need.model, need.endpoint, named=need.named, resume=need.resume)
         return any(possible(tier, need) for tier in group.tiers)
+
+    def wait_until(self, time: float) -> None:
+        """It may wait as long, if it waits."""
+        if self._waiter is not None:
+            self._waiter.deadline = max(self._waiter.deadline, time)
 
     def give_up(self) -> None:
         """Wait no more."""
@@ -164,7 +204,7 @@ class Turn:
         named = request.model is not None or self._resume
         if self._blocks is None:
             long = request.prompt_bytes >= BLOCK_CHARS
-            self._blocks = prompt_blocks(request.body) if long and self._dispatcher.wants_blocks else ()
+            self._blocks = prompt_blocks(request.body) if long and self._dispatcher.router.wants_blocks else ()
         return RouteNeed(
             self._model,
             request.endpoint,

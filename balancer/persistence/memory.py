@@ -125,58 +125,94 @@ def recall(
 ) -> Recalled | None:
     """Teach ``bound`` what a snapshot tells, beside what it knows; ``None`` where that is none, or of another verdict.
 
-    What another judge than ``judge`` (empty: there is none now) has said is left out: its errors are others.
-
-    ``created`` tells when the entry of this key was made, at monotonic time; ``None`` where there is none.
+    ``created`` tells when the entry of this key was made, at monotonic time; ``None`` where there is none. What another
+    judge than ``judge`` (empty: there is none now) has said is left out: its errors are others.
     """
-    try:
-        told = msgspec.json.decode(text, type=_Memory)
-        if told.format != FORMAT or told.verdict != verdict:
-            return None
-        counts = [_counts(each.cells) for each in told.pools]
-        own = [(bytes.fromhex(each.key), each, _counts(each.cells)) for each in told.records]
-        served_at = [(bytes.fromhex(key), at) for key, at in told.served_at if 0 <= at < BINS]
-        checked, checked_withheld = _numbered(told.checked), _numbered(told.checked_withheld)
-    except (ValueError, RecursionError):
+    told = _read(text, verdict)
+    if told is None:
         return None
-    if min(told.served, told.withheld, told.reports, *checked.values(), *checked_withheld.values()) < 0:
-        return None
-    if judge and told.judge and judge != told.judge:
-        own = []
-        for each_counts in counts:
-            each_counts[[RIGHT, WRONG]] = 0.0
-        for row in (RIGHT, WRONG):
-            checked[row] = checked_withheld[row] = 0
-    bound.served += told.served
-    bound.withheld += told.withheld
-    bound.reports += told.reports
-    for found, more in ((bound.checked, checked), (bound.checked_withheld, checked_withheld)):
+    memory = told.memory
+    if judge and memory.judge and judge != memory.judge:
+        told = _unjudged(told)
+    bound.served += memory.served
+    bound.withheld += memory.withheld
+    bound.reports += memory.reports
+    for found, more in ((bound.checked, told.checked), (bound.checked_withheld, told.checked_withheld)):
         for name, count in more.items():
             found[name] += count
-    for each, more_counts in list(zip(told.pools, counts, strict=True))[-POOLS_MAX:]:
+    _recall_pools(bound, told.pools, now, unix_offset_s)
+    _recall_records(bound, told, unix_offset_s, created)
+    return Recalled(memory.judge, {name: count for name, count in memory.controls.items() if count >= 0})
+
+
+class _Told(NamedTuple):
+    """A snapshot that was read and found sound."""
+
+    memory: _Memory
+    pools: list[tuple[_Pool, Counts]]
+    records: list[tuple[bytes, _Record, Counts]]
+    served_at: list[tuple[bytes, int]]
+    checked: dict[int, int]
+    checked_withheld: dict[int, int]
+
+
+def _read(text: str, verdict: str) -> _Told | None:
+    """``None`` for what is no snapshot of ours, of another verdict, or damaged."""
+    try:
+        memory = msgspec.json.decode(text, type=_Memory)
+        if memory.format != FORMAT or memory.verdict != verdict:
+            return None
+        told = _Told(
+            memory,
+            [(each, _counts(each.cells)) for each in memory.pools],
+            [(bytes.fromhex(each.key), each, _counts(each.cells)) for each in memory.records],
+            [(bytes.fromhex(key), at) for key, at in memory.served_at if 0 <= at < BINS],
+            _numbered(memory.checked),
+            _numbered(memory.checked_withheld),
+        )
+    except (ValueError, RecursionError):
+        return None
+    counted = (memory.served, memory.withheld, memory.reports, *told.checked.values(), *told.checked_withheld.values())
+    return told if min(counted) >= 0 else None
+
+
+def _unjudged(told: _Told) -> _Told:
+    """Without what a judge has said: a record is of little else."""
+    for _, counts in told.pools:
+        counts[[RIGHT, WRONG]] = 0.0
+    checked, withheld = ({**found, RIGHT: 0, WRONG: 0} for found in (told.checked, told.checked_withheld))
+    return told._replace(records=[], checked=checked, checked_withheld=withheld)
+
+
+def _recall_pools(bound: Bound, pools: list[tuple[_Pool, Counts]], now: float, unix_offset_s: float) -> None:
+    for each, counts in pools[-POOLS_MAX:]:
         age_s = max(now - (each.looked_at - unix_offset_s), 0.0) if math.isfinite(each.looked_at) else HALF_LIFE_S
         pool = bound.pool(each.tenant, each.model, now)
-        pool.tally.counts += more_counts * 0.5 ** (age_s / HALF_LIFE_S)
+        pool.tally.counts += counts * 0.5 ** (age_s / HALF_LIFE_S)
         np.minimum(pool.tally.counts, COUNTS_MAX, out=pool.tally.counts)
         if pool.tally.checks or pool.tally.reports:
             pool.informed, pool.offers = True, LOOK_AGAIN_OFFERS
     for pool in list(bound.pools.values())[-_LOOKED_AT_ONCE:]:
         if pool.informed:
             bound.look(pool, now)
-    for key, kept, record_counts in own[-ENTRIES_MAX:]:
+
+
+def _recall_records(bound: Bound, told: _Told, unix_offset_s: float, created: Callable[[bytes], float | None]) -> None:
+    """Of entries that there still are."""
+    for key, kept, counts in told.records[-ENTRIES_MAX:]:
         made = created(key)
         if made is None or abs(made - (kept.created - unix_offset_s)) > _SAME_S or key in bound.records:
             continue  # another answer than the one that was judged, or none
         record = bound.records[key] = Record(made)
-        record.tally.counts += record_counts
-        record.limit = min(max(kept.limit, 0), BINS) if told.allowed == bound.allowed else bound.limit_of(record)
-    for key, at in served_at[-ENTRIES_MAX:]:
+        record.tally.counts += counts
+        same_bar = told.memory.allowed == bound.allowed
+        record.limit = min(max(kept.limit, 0), BINS) if same_bar else bound.limit_of(record)
+    for key, at in told.served_at[-ENTRIES_MAX:]:
         if created(key) is not None:
             bound.served_at.setdefault(key, at)
     for many in (bound.records, bound.served_at):
         while len(many) > ENTRIES_MAX:
             del many[next(iter(many))]
-    return Recalled(told.judge, {name: count for name, count in told.controls.items() if count >= 0})
 
 
 _NAMES: Final = {EQUAL: "equal", RIGHT: "right", WRONG: "wrong"}

@@ -92,9 +92,11 @@ class BackendSpec:
 
     def continues(self, endpoint: str) -> bool:
         """Whether it can go on with an answer of this endpoint that another backend began."""
-        if self.kind == "classic" or endpoint not in self.endpoints:
+        if self.kind == "classic" or endpoint not in ("chat", "completions"):
             return False
-        return endpoint == "completions" or not self.abilities.isdisjoint(CONTINUING)
+        if "completions" in self.endpoints and (endpoint == "completions" or "chat" not in self.endpoints):
+            return True
+        return "chat" in self.endpoints and not self.abilities.isdisjoint(CONTINUING)
 
     def serves(self, model: str) -> str:
         """The model that a request for ``model`` really gets here: one that cannot name its model is not that one."""

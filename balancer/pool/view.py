@@ -80,6 +80,10 @@ class PoolView:
             self._models = MappingProxyType({name: tuple(backends) for name, backends in found.items()})
         return self._models
 
+    def awaits_models(self) -> bool:
+        """Whether a configured backend has yet to tell what it offers."""
+        return any(backend.spec.kind == "upstream" and not backend.spec.models for backend in self.backends)
+
     def group(self, model: str, endpoint: str, *, named: bool = True, resume: bool = False) -> Group:
         """The candidates for requests to this model and endpoint.
 

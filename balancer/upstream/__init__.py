@@ -4,6 +4,7 @@
 * ``connection``  one connection to an engine, and the pool of idle ones
 * ``converted``   answers of an engine that offers only the other endpoint
 * ``classic``     backends of the text protocol
+* ``shortage``    when it is us who cannot dial
 * ``embedder``    our own embedder in the place of an engine
 
 Backends that do not register:

@@ -20,6 +20,7 @@ from balancer.pool.backend import BackendSpec
 from balancer.pool.registry import Registry
 from balancer.request import Request
 from balancer.tasks import spawn
+from balancer.upstream.shortage import Shortage
 from balancer.wire import classic, openai
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.limits import EVENT_MAX_BYTES
@@ -38,6 +39,7 @@ class ClassicUpstream:
     def __init__(self, registry: Registry, loop: asyncio.AbstractEventLoop) -> None:
         self._registry = registry
         self._loop = loop
+        self.shortage = Shortage()
         self._kept: dict[str, Line] = {}
         self._keeps_connections: dict[str, bool] = {}
 
@@ -134,7 +136,7 @@ class Line(asyncio.Protocol):
         self._transport = None
         call, self.call = self.call, None
         if call is not None:
-            call.lost(self)
+            call.lost(self, broken=exc is not None)
 
 
 class ClassicCall:
@@ -201,10 +203,13 @@ class ClassicCall:
         except (OSError, TimeoutError) as error:
             if self._over:
                 return
-            if self._upstream.grace_s(self._spec) > 0:
+            spec = self._spec
+            if self._upstream.grace_s(spec) > 0:
                 self._loop.call_later(REDIAL_S, self._dial)
             elif not self._lines:
-                self._fail(errors.backend_unreachable(self._spec.name, str(error) or "timeout"))
+                ours = self._upstream.shortage.explains(error, spec.host, self._loop.time())
+                failure = errors.no_means if ours else errors.backend_unreachable
+                self._fail(failure(spec.name, str(error) or "timeout"))
             return
         if self._over:
             line.close()
@@ -232,10 +237,13 @@ class ClassicCall:
             self._timer.cancel()
         self._timer = self._loop.call_later(classic.ANSWER_GAP_S, self._complete)
 
-    def lost(self, line: Line) -> None:
+    def lost(self, line: Line, *, broken: bool) -> None:
+        """``broken``: by a reset, say, which is never how an answer ends."""
         if line in self._lines:
             self._lines.remove(line)
-        if self._answer:
+        if self._answer and broken:
+            self._fail(errors.backend_failed(self._spec.name, "its connection broke in the middle of an answer"))
+        elif self._answer:
             self._complete()
         elif line is self._reused:
             self._reused = None  # it had closed before it could see the prompt

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 from balancer.corking import Cork
 from balancer.pool.backend import BackendSpec
 from balancer.tasks import spawn
+from balancer.upstream.shortage import Shortage
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.http1 import ResponseDecoder
 
 IDLE_PER_ADDRESS_MAX = 64
-IDLE_MAX_S = 15.0
-"""Less than any engine's own limit, so that it is rarely the engine who closes."""
+IDLE_MAX_S = 4.0
+"""Less than an engine's own limit, so that it is rarely the engine who closes: uvicorn's is 5 s (vLLM, SGLang)."""
 CONNECT_S = 2.0
 FINISH_S = 5.0
 """After its last event an answer's framing must end within this, or the connection is not kept."""
@@ -44,7 +45,8 @@ class User(Protocol):
 
     def connected(self, connection: Connection) -> None: ...
 
-    def unreachable(self, why: str) -> None: ...
+    def unreachable(self, why: str, *, ours: bool = False) -> None:
+        """There is no connection. ``ours``: for want of something on this side, which says nothing of the engine."""
 
     def received(self, body: bytes) -> None:
         """Body bytes, possibly none; the head is in ``connection.answer``."""
@@ -124,11 +126,16 @@ class Connection(asyncio.Protocol):
     def _done(self) -> None:
         if self._finish_timer is not None:
             self._stop_timer()
-        if self.answer.keep_alive and self.usable:
+        transport = self._transport
+        if transport is None:
+            return
+        if self._held or transport.get_write_buffer_size():
+            transport.abort()  # answered before all was read: whoever asked next would stand behind the rest
+        elif self.answer.keep_alive and not transport.is_closing():
             self._kept = True
             self._connections.keep(self)
-        elif self._transport is not None:
-            self._transport.close()
+        else:
+            transport.close()
 
     def _stop_timer(self) -> None:
         if self._finish_timer is not None:
@@ -170,7 +177,7 @@ class Connection(asyncio.Protocol):
         user, self._user = self._user, None
         if user is None:
             return
-        if self.answer.ends_at_eof():
+        if self.answer.complete or (exc is None and self.answer.ends_at_eof()):
             self.answer.complete = True
             user.received(b"")
         else:
@@ -187,6 +194,7 @@ class ConnectionPool:
         self._idle: dict[Address, deque[Connection]] = {}
         self._tls = tls
         self._connect_s = connect_s
+        self._shortage = Shortage()
 
     def acquire(self, address: Address, user: User, *, fresh: bool = False) -> Connection | None:
         """An idle connection, or ``None``: then one is dialled and ``user.connected`` or ``unreachable`` called."""
@@ -218,7 +226,8 @@ class ConnectionPool:
             else:
                 user.unreachable(f"no connection within {self._connect_s:g} s")
         except OSError as error:
-            user.unreachable(error.strerror or str(error))
+            ours = self._shortage.explains(error, address.host, loop.time())
+            user.unreachable(_in_words(error), ours=ours)
         except ValueError as error:  # a name that no certificate can have
             user.unreachable(str(error))
         else:
@@ -266,3 +275,9 @@ class ConnectionPool:
     @property
     def idle(self) -> int:
         return sum(map(len, self._idle.values()))
+
+
+def _in_words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate: {error.verify_message}"
+    return error.strerror or str(error)

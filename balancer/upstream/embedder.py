@@ -11,9 +11,11 @@ from balancer import errors
 from balancer.exchange.ports import Receiver, Vector
 from balancer.pool.backend import BackendSpec
 from balancer.request import Request
-from balancer.wire.embeddings import embeddings_body, texts_in
+from balancer.wire.embeddings import embedding_text, embeddings_body, texts_in
 
 RETRY_AFTER_S = 1.0
+TEXTS_AHEAD = 64
+"""Of one request with the encoder at a time: those beside it have their turns, however many texts it brings."""
 
 
 class Encoding(Protocol):
@@ -56,16 +58,19 @@ class EmbedderCall:
         self._model = model
         self._receiver = receiver
         self._as_base64 = request.body.get("encoding_format") == "base64"
-        texts = texts_in(request.body, None)
-        self._vectors: list[Vector | None] = [None] * len(texts)
+        self._texts = texts = texts_in(request.body, None)
+        self._embeddings = [b""] * len(texts)
+        """As they will stand in the answer."""
         self._missing = len(texts)
-        self._tickets: list[Encoding] = []
+        self._submitted = self._tokens = 0
+        self._tickets: dict[int, Encoding] = {}
+        """Of the texts that are with the encoder."""
         self._over = False
-        asyncio.get_running_loop().call_soon(self._submit, texts)  # not now: nothing may be told before `ask` returned
+        asyncio.get_running_loop().call_soon(self._submit)  # not now: nothing may be told before `ask` returned
 
     def cancel(self) -> None:
         self._over = True
-        for ticket in self._tickets:
+        for ticket in self._tickets.values():
             self._encoder.cancel(ticket)
 
     def pause(self) -> None:
@@ -73,15 +78,15 @@ class EmbedderCall:
 
     def resume(self) -> None: ...
 
-    def _submit(self, texts: list[str]) -> None:
-        for at, text in enumerate(texts):
-            if self._over:
-                return
-            ticket = self._encoder.encode(text, partial(self._arrived, at))
+    def _submit(self) -> None:
+        while not self._over and self._submitted < len(self._texts) and len(self._tickets) < TEXTS_AHEAD:
+            at = self._submitted
+            ticket = self._encoder.encode(self._texts[at], partial(self._arrived, at))
             if ticket is None:
                 self._fail(errors.backend_busy(self._name, RETRY_AFTER_S))
                 return
-            self._tickets.append(ticket)
+            self._tickets[at] = ticket
+            self._submitted += 1
 
     def _arrived(self, at: int, vector: Vector | None) -> None:
         if self._over:
@@ -89,16 +94,17 @@ class EmbedderCall:
         if vector is None:
             self._fail(errors.backend_failed(self._name, "no vector for a text"))
             return
-        self._vectors[at] = vector
+        row = vector.astype("<f4", copy=False).tobytes()
+        self._embeddings[at] = embedding_text(row, as_base64=self._as_base64)
+        self._tokens += self._tickets.pop(at).tokens
         self._missing -= 1
-        if not self._missing:
+        if self._missing:
+            self._submit()
+        else:
             self._answer()
 
     def _answer(self) -> None:
-        rows = [vector.astype("<f4", copy=False).tobytes() for vector in self._vectors if vector is not None]
-        tokens = sum(ticket.tokens for ticket in self._tickets)
-        body = embeddings_body(rows, self._model, tokens, as_base64=self._as_base64)
-        self._receiver.on_whole(body)
+        self._receiver.on_whole(embeddings_body(self._embeddings, self._model, self._tokens))
         if not self._over:  # the receiver has not cancelled
             self._over = True
             self._receiver.on_end()

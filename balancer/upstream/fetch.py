@@ -13,8 +13,16 @@ class FetchError(Exception):
     """The engine did not answer as it should; the text says how."""
 
 
-class NotThere(FetchError):
+class Denied(FetchError):
+    """It answered that it does not answer this: asking again soon is of no use."""
+
+
+class NotThere(Denied):
     """It has nothing at this path, or nothing of a sane size."""
+
+
+class NotAsked(FetchError):
+    """It was not even dialled, for want of something on this side."""
 
 
 async def fetch(connections: ConnectionPool, spec: BackendSpec, path: str, max_bytes: int) -> bytes:
@@ -29,6 +37,8 @@ async def fetch(connections: ConnectionPool, spec: BackendSpec, path: str, max_b
         asking.abandon()
     if status in (404, 405, 501):
         raise NotThere(f"{path} answered {status}")
+    if 400 <= status < 500:
+        raise Denied(f"{path} answered {status}")
     if status != 200:
         raise FetchError(f"{path} answered {status}")
     return body
@@ -66,8 +76,8 @@ class _Fetch:
         self._connection = connection
         connection.use(self, self._request)
 
-    def unreachable(self, why: str) -> None:
-        self._fail(FetchError(why))
+    def unreachable(self, why: str, *, ours: bool = False) -> None:
+        self._fail(NotAsked(why) if ours else FetchError(why))
 
     def received(self, body: bytes) -> None:
         assert self._connection is not None

@@ -20,7 +20,7 @@ from balancer.wire import http1, openai, responses
 from balancer.wire.continuation import can_continue
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.limits import RESPONSE_MAX_BYTES
-from balancer.wire.sse import EventSplitter, event_data
+from balancer.wire.sse import EventSplitter
 
 ERROR_BODY_MAX_BYTES = 64 << 10
 TARGETS_MAX = 8192
@@ -184,9 +184,9 @@ class HttpCall:
         if self._paused:
             connection.pause()
 
-    def unreachable(self, why: str) -> None:
+    def unreachable(self, why: str, *, ours: bool = False) -> None:
         if not self._over:
-            self._fail(errors.backend_unreachable(self._name, why))
+            self._fail(errors.no_means(self._name, why) if ours else errors.backend_unreachable(self._name, why))
 
     def lost(self, why: str, *, unused: bool) -> None:
         self._connection = None
@@ -200,7 +200,7 @@ class HttpCall:
 
     def _cut(self, why: str) -> None:
         if not self._over:
-            self._fail(errors.backend_failed(self._name, why))
+            self._fail(errors.backend_cut(self._name, why))
 
     def received(self, body: bytes) -> None:
         connection = self._connection
@@ -240,10 +240,9 @@ class HttpCall:
         if complete:
             events += splitter.finish()
         if events:
-            if b'"error"' in events and (failure := self._error_in(events)) is not None:
-                self._fail(failure)
+            done, begun = self._is_done(events), splitter.begun
+            if (b'"error"' in events or not (done or splitter.alike(events))) and self._broken_in(events, begun):
                 return
-            done = self._is_done(events)
             if not done and self._is_done is not _is_done and _is_done(events):
                 # A response ends otherwise, but clients would take this for a clean end: it is not relayed.
                 self._fail(errors.backend_failed(self._name, "its stream ended before the answer did"))
@@ -255,27 +254,29 @@ class HttpCall:
                 self._finish(connection)
                 return
         if complete:
-            self._fail(errors.backend_failed(self._name, "its stream ended before the answer did"))
+            self._fail(errors.backend_cut(self._name, "its stream ended before the answer did"))
 
-    def _error_in(self, events: bytes) -> Failure | None:
-        """An engine that breaks inside a stream says so in an event."""
+    def _broken_in(self, events: bytes, begun: bool) -> bool:
+        """An engine that breaks inside a stream says so in an event, or writes what is none. What stands before it goes
+        on, if the answer has ``begun`` to: else another backend may still be asked as if nothing had been."""
         if self._is_done is responses.is_done:
             said = responses.error_in(events)
-            return errors.backend_failed(self._name, "an error event", said) if said is not None else None
-        for data in event_data(events):
-            try:
-                chunk = openai.parse_chunk(data)
-            except ValueError:
-                continue
-            if chunk.error is not None and bytes(chunk.error) != b"null":
-                message, _ = openai.error_in(data)
-                return errors.backend_failed(self._name, "an error event", message)
-        return None
+            if said is not None:
+                self._fail(errors.backend_failed(self._name, "an error event", said))
+            return said is not None
+        if (broken := openai.until_broken(events)) is None:
+            return False
+        before, what, message = broken
+        if before and begun:
+            self._receiver.on_events(before)
+        if not self._over:
+            self._fail(errors.backend_failed(self._name, what, message))
+        return True
 
     def _refused(self, status: int, headers: dict[bytes, bytes]) -> None:
         message, code = openai.error_in(b"".join(self._parts)[:ERROR_BODY_MAX_BYTES])
-        if status == 429:
-            self._fail(errors.backend_busy(self._name, _retry_after_s(headers)))
+        if status == 429 or (status == 503 and b"retry-after" in headers):
+            self._fail(errors.backend_busy(self._name, _retry_after_s(headers), message))
         elif status in _PASSED_ON:
             self._fail(errors.rejected(message, code, status))
         elif status == 200:

@@ -26,6 +26,7 @@ _OPTIONS: Final = ("slots", "weight", "key-env", "model", "endpoints", "name")
 _LABEL: Final = "label."
 _NAME: Final = re.compile(r"[!-~]+")
 _LABEL_KEY: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+_ENDPOINT_PATH: Final = re.compile(r"(/chat/completions|(?<=/v1)/(?:completions|embeddings|responses|models))/*$")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -124,6 +125,9 @@ def _checked_url(url: str) -> str:
     plain = _NAME.fullmatch(url) and not (parts.query or parts.fragment) and "?" not in url and "#" not in url
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or not plain:
         raise _wrong(_URL if "?" in url or "#" in url else f"{_URL}, not {_shown(url)}")  # a query may hold a key
+    if (found := _ENDPOINT_PATH.search(parts.path)) is not None:
+        base = url.rstrip("/").removesuffix(found[1])
+        raise _wrong(f"{found[1]} is the path of one endpoint: expected what comes before it, {_shown(base)}")
     return parts.netloc + path_prefix(url)
 
 

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from balancer.errors import ConfigError
 from balancer.exchange.ports import Clock
-from balancer.pool.backend import BackendSpec
+from balancer.pool.backend import BackendSpec, State
 from balancer.pool.detector import PASSIVE, Timings
 from balancer.pool.load import Load
 from balancer.pool.registry import Registry
 from balancer.pool.transition import Refused, Transition
 from balancer.upstream.changes import UpstreamChanges, plan_upstreams
 from balancer.upstream.connection import ConnectionPool
-from balancer.upstream.resolve import resolved
+from balancer.upstream.resolve import NoAddress, has_address, resolved, unresolved
 from balancer.upstream.spec import UpstreamSpec
 from balancer.upstream.watched import Watched
 
@@ -29,7 +29,8 @@ UPSTREAMS_MAX = 1024
 
 
 class Watch:
-    """Registers upstreams and keeps a prober on each. One over HTTPS is judged by its answers alone.
+    """Registers upstreams and keeps a prober on each. One over HTTPS is alive once it is known what it offers, and from
+    then on judged by its answers alone.
 
     ``apply`` is given the pool's transitions; ``pool_changed`` is called with none of them where a backend changed
     without one: it may offer what somebody waits for.
@@ -96,10 +97,10 @@ class Watch:
         found = self._registry.named(name)
         if found is None:
             return None
-        place = (found.spec.address, found.spec.path_prefix, found.spec.authorization)
+        place = _place(found.spec)
         for member in self._registry.members():
             spec = member.spec
-            if spec.name != name and (spec.address, spec.path_prefix, spec.authorization) == place:
+            if spec.name != name and _place(spec) == place:
                 return f"{name!r} and {spec.name!r} are both at {spec.host}:{spec.port}: its slots count twice"
         return None
 
@@ -112,9 +113,10 @@ class Watch:
         )
 
     async def resolve(self, changes: UpstreamChanges) -> dict[str, BackendSpec]:
-        """The new backends by name. Raises `ConfigError`; nothing has changed yet."""
+        """The new backends by name; nothing has changed yet. One that has no address is dead until it has: a name that
+        cannot be looked up must not keep the others from serving."""
         new = (*changes.added, *changes.replaced)
-        return {spec.name: spec for spec in await asyncio.gather(*map(resolved, new))}
+        return {spec.name: spec for spec in await asyncio.gather(*map(_resolved_or_not, new))}
 
     def take_over(self, wanted: Sequence[UpstreamSpec], backends: Mapping[str, BackendSpec]) -> UpstreamChanges:
         """Change to the settings' upstreams; ``backends`` has the new ones. Raises `ConfigError` before any change."""
@@ -152,15 +154,38 @@ class Watch:
 
     # --- what is watched
 
-    def register(self, spec: BackendSpec) -> int:
-        """Enter or update a spec; its lease."""
-        timings = PASSIVE if spec.tls else self._timings
-        found = self._registry.register(spec, self._clock.time(), timings=timings)
+    def register(self, spec: BackendSpec, lease_id: int = 0) -> int:
+        """Enter or update a spec; its lease. What runs at the old address of one that has moved goes on."""
+        there, now = has_address(spec), self._clock.time()
+        known = spec.tls and bool(spec.models) and there
+        drained = self._moved_away(spec, lease_id, now)
+        found = self._registry.register(spec, now, timings=PASSIVE if known else self._timings)
         if isinstance(found, Refused):
             raise ConfigError(f"upstream {spec.name}: {found.message}")
         self._apply(found.transitions)
+        member = self._registry.member(found.lease_id)
+        if known and member is not None and member.state is not State.ALIVE:  # it has listed its models only now
+            self._apply(self._registry.heard(found.lease_id, now))
+        for _ in range(0 if there else self._timings.dead_failures):
+            self._apply(self._registry.probe_failed(found.lease_id, now))
+        if drained:
+            self._apply(self._registry.drain(spec.name, now))
         self._pool_changed(())
         return found.lease_id
+
+    def _moved_away(self, spec: BackendSpec, lease_id: int, now: float) -> bool:
+        """Let go of its place at another address, without breaking its streams. Whether it was drained there."""
+        member = self._registry.member(lease_id)
+        if member is None or member.spec.address == spec.address:
+            return False
+        drained = member.draining
+        self._apply(self._registry.drain(spec.name, now))
+        self._apply(self._registry.leave(lease_id, now))
+        return drained
+
+    def lost(self, name: str, lease_id: int) -> bool:
+        """Whether it is in the pool no more, though it should be: dead for long, it lost its name to another."""
+        return self._registry.member(lease_id) is None and name not in self._leaving
 
     def probed(self, spec: BackendSpec, lease_id: int, healthy: bool, load: Load | None) -> None:
         """The outcome of a probe."""
@@ -189,3 +214,16 @@ class Watch:
     def _leave(self, watched: Watched) -> None:
         watched.stop()
         self._apply(self._registry.leave(watched.lease_id, self._clock.time()))
+
+
+async def _resolved_or_not(upstream: UpstreamSpec) -> BackendSpec:
+    try:
+        return await resolved(upstream)
+    except NoAddress as error:
+        log.warning("%s; it is dead until it has one", error)
+        return unresolved(upstream)
+
+
+def _place(spec: BackendSpec) -> tuple[object, ...]:
+    """What makes two of them the same server to us, and the same account there."""
+    return spec.address, spec.tls, spec.path_prefix, spec.authorization

@@ -41,7 +41,8 @@ def usage_of(prompt_tokens: int, completion_tokens: int) -> Usage:
 
 
 class Delta(msgspec.Struct):
-    content: str | None = None
+    content: str | list[Any] | None = None
+    """Some reasoning models stream a list of parts, which is more than a text."""
     tool_calls: msgspec.Raw = NULL
     function_call: msgspec.Raw = NULL
     reasoning_content: msgspec.Raw = NULL

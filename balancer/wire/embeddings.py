@@ -14,8 +14,8 @@ import msgspec
 
 from balancer.wire.errors import RemoteProtocolError
 
-TEXTS_MAX: Final = 256
-"""Texts in one request."""
+TEXTS_MAX: Final = 2048
+"""Texts in one request, as many as OpenAI takes."""
 TEXT_MAX_BYTES: Final = 16 << 10
 """One text, in UTF-8."""
 _FORMATS: Final = ("float", "base64")
@@ -52,17 +52,19 @@ def _check(text: object) -> None:
         raise RemoteProtocolError("input_too_long", f"a text of more than {TEXT_MAX_BYTES} bytes")
 
 
-def embeddings_body(vectors: Sequence[bytes], model: str, tokens: int, *, as_base64: bool) -> bytes:
-    """The answer: ``vectors`` as little-endian float32, in the order of the texts; ``tokens`` were read in all."""
-    data = [
-        {"object": "embedding", "index": at, "embedding": _embedding(vector, as_base64)}
-        for at, vector in enumerate(vectors)
-    ]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return msgspec.json.encode({"object": "list", "data": data, "model": model, "usage": usage})
-
-
-def _embedding(vector: bytes, as_base64: bool) -> str | tuple[float, ...]:
+def embedding_text(vector: bytes, *, as_base64: bool) -> bytes:
+    """A vector, little-endian float32, as it stands in an answer."""
     if as_base64:
-        return base64.b64encode(vector).decode()
-    return struct.unpack(f"<{len(vector) // 4}f", vector)
+        return b'"%b"' % base64.b64encode(vector)
+    return msgspec.json.encode(struct.unpack(f"<{len(vector) // 4}f", vector))
+
+
+def embeddings_body(embeddings: Sequence[bytes], model: str, tokens: int) -> bytes:
+    """The answer: each vector as `embedding_text` wrote it, in the order of the texts; ``tokens`` were read in all.
+
+    They are written one by one as they come, since writing thousands at a time would hold up everything else.
+    """
+    data = [b'{"object":"embedding","index":%d,"embedding":%b}' % numbered for numbered in enumerate(embeddings)]
+    usage = msgspec.json.encode({"prompt_tokens": tokens, "total_tokens": tokens})
+    name = msgspec.json.encode(model)
+    return b'{"object":"list","data":[%b],"model":%b,"usage":%b}' % (b",".join(data), name, usage)

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+KV_TOKENS_ASSUMED: Final = 500_000
+"""What a KV cache holds whose engine tells its use as a share alone."""
 _COUNT_MAX: Final = 1e9
 _PRIORITY: Final = re.compile(r'\bpriority="[^"]')
 _BLOCKS: Final = re.compile(r'\bnum_gpu_blocks="(\d{1,12})"')
@@ -36,6 +38,14 @@ class EngineLoad(NamedTuple):
     that nothing moved between them. Empty where the engine has no such counter."""
     kv_tokens: int = 0
     """How many tokens the KV cache holds, of all ranks together; 0 where the engine does not tell."""
+
+    @property
+    def kv_tokens_used_and_total(self) -> tuple[int, int]:
+        """Its use in tokens, and of how many; zeros where the engine does not tell its use."""
+        if self.kv_usage is None:
+            return 0, 0
+        total = self.kv_tokens or KV_TOKENS_ASSUMED
+        return round(self.kv_usage * total), total
 
 
 class _Names(NamedTuple):

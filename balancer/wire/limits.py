@@ -14,6 +14,14 @@ ID_MAX_BYTES = 64
 PIPELINED_MAX_BYTES = 64 << 10
 """Input kept from a peer whose earlier request still runs; more closes the connection."""
 
+BAD_LINES_MAX = 64
+"""Lines of one native connection that make no sense, with no request among them. Whoever sends more is no client, and
+each costs an answer."""
+
+JSON_BRACKETS_MAX = 100_000
+"""Objects and lists in one request: ten for each of as many messages as one may have. An empty one costs its sender
+three bytes and us a hundred, and decoding them holds everybody up."""
+
 JSON_DEPTH_MAX = 128
 """How deep a request's JSON may be nested: far more than tools need, far less than Python's stack."""
 
@@ -25,6 +33,10 @@ HEADERS_MAX = 100
 
 BODY_MAX_BYTES = 8 << 20
 """An HTTP request body."""
+
+UNFINISHED_MAX_BYTES = 256 << 20
+"""Bodies and lines of all clients together that have begun and not ended: 32 of the longest bodies at once. Whatever
+one request has sent up to `PIPELINED_MAX_BYTES`, which any connection may cost, is always taken."""
 
 EVENT_MAX_BYTES = 1 << 20
 """One server-sent event of an upstream answer."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from balancer.wire.dialect import NULL, Choice, Chunk, Delta, ErrorBody, ErrorFields, Usage
-from balancer.wire.sse import event, event_data
+from balancer.wire.sse import each_event, event, event_data
 
 ENDPOINT_PATHS: Final = {
     "chat": "/v1/chat/completions",
@@ -41,7 +41,8 @@ def parse_chunk(data: bytes) -> Chunk:
 def chunk_text(choice: Choice) -> str:
     """The text of a choice, whichever endpoint made it."""
     if choice.delta is not None:
-        return choice.delta.content or ""
+        content = choice.delta.content
+        return content if isinstance(content, str) else content_text(content)
     return choice.text or ""
 
 
@@ -60,7 +61,8 @@ def is_plain(chunk: Chunk) -> bool:
 def _is_text(delta: Delta) -> bool:
     # A field that is not there is the very default object: that is all an ordinary chunk is asked.
     return (
-        (delta.tool_calls is NULL or bytes(delta.tool_calls) in _ABSENT)
+        not (isinstance(delta.content, list) and delta.content)
+        and (delta.tool_calls is NULL or bytes(delta.tool_calls) in _ABSENT)
         and (delta.reasoning_content is NULL or bytes(delta.reasoning_content) in _ABSENT)
         and (delta.reasoning is NULL or bytes(delta.reasoning) in _ABSENT)
         and (delta.function_call is NULL or bytes(delta.function_call) in _ABSENT)
@@ -89,10 +91,17 @@ def messages_text(messages: object) -> str:
     return "\n\n".join([content if type(content) is str else content_text(content) for content in contents])
 
 
+def lone_prompt(prompt: object) -> object:
+    """The prompt of a completion; a list of one is what is in it."""
+    if isinstance(prompt, list) and len(prompt) == 1 and not isinstance(prompt[0], int):
+        return prompt[0]
+    return prompt
+
+
 def chat_from_completion(body: dict[str, Any]) -> dict[str, Any]:
     """A completions request for a backend that offers only chat: the prompt as one user message."""
     rest = {k: v for k, v in body.items() if k != "prompt"}
-    return {"messages": [{"role": "user", "content": body["prompt"]}], **rest}
+    return {"messages": [{"role": "user", "content": lone_prompt(body["prompt"])}], **rest}
 
 
 def completion_from_chat(body: dict[str, Any]) -> dict[str, Any]:
@@ -143,6 +152,24 @@ def body_for(
     return endpoint, _encode({**body, "model": model, "stream": True, "stream_options": options})
 
 
+def until_broken(events: bytes) -> tuple[bytes, str, str] | None:
+    """The events before the first one that is an error or no chunk, what that one is, and its message; ``None`` if all
+    are well."""
+    at = 0
+    for one in each_event(events):
+        for data in event_data(one):
+            if data == b"[DONE]":
+                continue
+            try:
+                chunk = parse_chunk(data)
+            except ValueError:
+                return events[:at], "an event that cannot be read", ""
+            if chunk.error is not NULL and bytes(chunk.error) != b"null":
+                return events[:at], "an error event", error_in(data)[0]
+        at += len(one)
+    return None
+
+
 def without_prompt_ids(events: bytes) -> bytes:
     """The events without the token ids of the prompt, for clients that did not ask for them. Raises `ValueError`."""
     told = []
@@ -171,9 +198,13 @@ def text_event(endpoint: str, id: str, model: str, created: int, text: str) -> b
     return chunk_event(endpoint, id, model, created, [streamed_choice(endpoint, text, None, role=True)])
 
 
-def final_events(endpoint: str, id: str, model: str, created: int, finish_reason: str, usage: Usage | None) -> bytes:
-    """The events that end such an answer: finish reason, usage and ``[DONE]``."""
-    events = chunk_event(endpoint, id, model, created, [streamed_choice(endpoint, "", finish_reason)])
+def final_events(
+    endpoint: str, id: str, model: str, created: int, finish_reason: str | None, usage: Usage | None
+) -> bytes:
+    """The events that end such an answer: finish reason (``None``: it was told), usage and ``[DONE]``."""
+    events = b""
+    if finish_reason is not None:
+        events = chunk_event(endpoint, id, model, created, [streamed_choice(endpoint, "", finish_reason)])
     if usage is not None:
         events += chunk_event(endpoint, id, model, created, [], usage)
     return events + event(b"[DONE]")

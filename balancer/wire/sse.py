@@ -17,6 +17,8 @@ DONE: Final = b"data: [DONE]\n\n"
 # The end of an event: a line end and then an empty line. A CR that comes last may be the first half of a CRLF.
 _END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|\Z))")
 _END_MAX_BYTES: Final = 4
+_BEGIN_BYTES: Final = 11
+"""Up to the first key of what engines write: ``data: {"id":``."""
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 
@@ -27,11 +29,13 @@ class EventSplitter:
     `RemoteProtocolError` when one event outgrows ``max_bytes``.
     """
 
-    __slots__ = ("_held", "_max_bytes")
+    __slots__ = ("_begins", "_ends", "_held", "_max_bytes")
 
     def __init__(self, max_bytes: int = EVENT_MAX_BYTES) -> None:
         self._held = bytearray()
         self._max_bytes = max_bytes
+        self._begins = b""
+        self._ends = b""
 
     def feed(self, data: bytes) -> bytes:
         held = self._held
@@ -52,6 +56,20 @@ class EventSplitter:
         if len(held) > self._max_bytes:
             raise RemoteProtocolError("event_too_long", f"an event is longer than {self._max_bytes} bytes", status=502)
         return data[:end]
+
+    @property
+    def begun(self) -> bool:
+        """Events with data have been asked about."""
+        return self._begins != b""
+
+    def alike(self, events: bytes) -> bool:
+        """Whether these begin and end as the first ones did that were asked about: nobody reads what is relayed, but
+        such are hardly anything else than chunks of the same answer."""
+        if not self._begins:
+            if events.startswith(b"data:"):
+                self._begins, self._ends = events[:_BEGIN_BYTES], events[events.rfind(b"}") :]
+            return True
+        return events.startswith(self._begins) and events.endswith(self._ends)
 
     def finish(self) -> bytes:
         """At the end of the stream: a last event whose empty line is a single CR; half an event is dropped."""

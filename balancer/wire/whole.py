@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from balancer.wire.dialect import NULL, Usage, Whole, WholeChoice
-from balancer.wire.openai import chunk_event, chunk_text, parse_chunk, streamed_choice
+from balancer.wire.openai import chunk_event, chunk_text, content_text, parse_chunk, streamed_choice
 from balancer.wire.sse import DONE, each_event, event_data
 
 _encode = msgspec.json.encode
@@ -22,8 +22,7 @@ def whole_text(whole: Whole) -> str:
 
 def content_of(choice: WholeChoice) -> str:
     """The text of a choice, whichever endpoint made it."""
-    content = choice.text if choice.message is None else choice.message.get("content")
-    return content if isinstance(content, str) else ""
+    return content_text(choice.text if choice.message is None else choice.message.get("content"))
 
 
 def is_plain_whole(whole: Whole) -> bool:
@@ -34,6 +33,8 @@ def is_plain_whole(whole: Whole) -> bool:
     if choice.logprobs is not NULL and bytes(choice.logprobs) != b"null":
         return False
     message = choice.message
+    if message is not None and isinstance(message.get("content"), list):
+        return False  # parts: some may be no text
     if message is None or message.keys() <= _PLAIN_MESSAGE:
         return True
     return not any(value for name, value in message.items() if name not in _PLAIN_MESSAGE)
@@ -109,10 +110,11 @@ def as_endpoint(events: bytes, endpoint: str, id: str, begun: set[int]) -> bytes
         choices = []
         for choice in chunk.choices:
             text, first = chunk_text(choice), choice.index not in begun
-            if text or choice.finish_reason or first:
+            if text or choice.finish_reason or first or choice.token_ids:
                 begun.add(choice.index)
                 reason = choice.finish_reason
-                choices.append(streamed_choice(endpoint, text, reason, index=choice.index, role=first))
+                told = streamed_choice(endpoint, text, reason, index=choice.index, role=first)
+                choices.append(told if choice.token_ids is None else {**told, "token_ids": choice.token_ids})
         if choices or chunk.usage is not None:
             converted.append(chunk_event(endpoint, id, chunk.model, int(chunk.created), choices, chunk.usage))
     return b"".join(converted)

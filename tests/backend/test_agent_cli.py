@@ -23,6 +23,7 @@ def test_help_has_examples_and_every_option() -> None:
         assert word in result.output
 
 
+@pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

@@ -22,6 +22,7 @@ def test_help_has_examples_and_every_option() -> None:
         assert option in result.output
 
 
+@pytest.mark.usefixtures("own_logging")
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
@@ -37,6 +38,7 @@ def test_what_makes_no_sense_is_refused_by_name(arguments: list[str], word: str)
     assert word in result.output
 
 
+@pytest.mark.usefixtures("own_logging")
 def test_an_address_that_can_not_be_listened_on_is_told() -> None:
     result = run("0", "--model", "echo", "--no-balancer", "--host", "192.0.2.1")
     assert result.exit_code == 1

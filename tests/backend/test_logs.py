@@ -31,18 +31,12 @@ def test_an_exception_stays_within_its_line() -> None:
     assert "ValueError: two\nlines" in msgspec.json.decode(line)["traceback"]
 
 
+@pytest.mark.usefixtures("own_logging")
 def test_lines_carry_the_date_and_torch_tells_only_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    try:
-        set_up(json=False)
-        logging.getLogger("backend.app").info("hello")
-        logging.getLogger("torch._subclasses.fake_tensor").info("FakeTensor cache stats:")
-        said = capsys.readouterr().err
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        logging.getLogger("torch").setLevel(logging.NOTSET)
+    set_up(json=False)
+    logging.getLogger("backend.app").info("hello")
+    logging.getLogger("torch._subclasses.fake_tensor").info("FakeTensor cache stats:")
+    said = capsys.readouterr().err
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO    backend\.app: hello\n", said), said
 
 

@@ -10,7 +10,6 @@ from click.testing import CliRunner, Result
 
 from balancer import daemon
 from balancer.cli import main
-from balancer.commands import admin_client
 from balancer.config import Config
 from balancer.errors import ConfigError
 from balancer.keyfile import add_key
@@ -186,6 +185,12 @@ def test_keys_are_read_at_the_start_and_let_it_listen_elsewhere_beside_a_token(
     assert "No such file" in operator.error("--keys", tmp_path / "missing")
 
 
+def test_names_and_labels_are_read(operator: Operator) -> None:
+    config = operator.config("--models", '{"a": "b"}', "--alias", "c=d", "--prefer", "zone=a", "--prefer", "zone=a")
+    assert config.models is not None and set(config.models.by_name) == {"a", "c"}
+    assert config.prefer == (("zone", "a"),)
+
+
 @pytest.mark.parametrize("value", ["10.0.0.1/8", "everywhere"])
 def test_a_wrong_network_is_named(operator: Operator, value: str) -> None:
     assert value in operator.error("--backends-from", value)
@@ -251,15 +256,6 @@ def test_settings_that_are_wrong_when_read_again_are_an_error_in_words(
         operator.rereads[-1]()
 
 
-@pytest.mark.parametrize("command", [["status"], ["drain", "gpu-1"], ["purge"], ["reload"]])
-def test_commands_tell_that_no_daemon_answers(command: list[str]) -> None:
-    result = CliRunner().invoke(main, [*command, "--admin", "127.0.0.1:9"])
-    assert result.exit_code == 1
-    assert "no daemon answers" in result.output
-    result = CliRunner().invoke(main, [*command, "--admin", "nonsense"])
-    assert result.exit_code == 2
-
-
 def test_a_certificate_is_checked_before_anything_starts(operator: Operator, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello\n")
     assert "tls-key: missing" in operator.error("--tls-cert", tmp_path / "text")
@@ -292,24 +288,3 @@ def test_the_access_logs_directory_is_checked_with_the_settings(operator: Operat
     assert "is a directory" in operator.error("--check-config", "--access-log", tmp_path)
     assert operator.config("--access-log", tmp_path / "a").access_log == str(tmp_path / "a")
     assert operator.config("--access-log", "-").access_log == "-"
-
-
-def test_commands_find_the_admin_port_where_the_daemons_settings_put_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    asked: list[str] = []
-
-    def ask(admin: str, *request: object, **options: object) -> dict[str, int]:
-        asked.append(admin)
-        return {"purged": 0}
-
-    monkeypatch.setattr(admin_client, "ask", ask)
-    (tmp_path / "b.yaml").write_text("admin-port: 4\n")
-    run = CliRunner().invoke
-    run(main, ["purge"])
-    run(main, ["purge"], env={"LLM_BALANCER_ADMIN_PORT": "2", "LLM_BALANCER_ADMIN_HOST": "::"})
-    run(main, ["--admin-port", "3", "--admin-host", "0.0.0.0", "purge"])
-    run(main, ["--config", str(tmp_path / "b.yaml"), "purge"])
-    run(main, ["purge", "--admin", "h:5"], env={"LLM_BALANCER_ADMIN_PORT": "2"})
-    assert asked == ["127.0.0.1:1230", "[::1]:2", "127.0.0.1:3", "127.0.0.1:4", "h:5"]
-    assert "--admin HOST:PORT" in run(main, ["--admin-port", "0", "purge"]).output

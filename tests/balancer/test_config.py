@@ -173,3 +173,8 @@ def test_upstreams_are_read_with_their_keys() -> None:
 def test_a_judge_that_is_never_asked_is_remarked() -> None:
     assert Config(cache_judge="m", cache_check_share=0.01).remarks() == []
     assert "--cache-check-share is 0" in Config(cache_judge="m").remarks()[0]
+
+
+def test_a_file_without_a_key_locks_out_all_others_which_is_remarked() -> None:
+    assert Config(keys=None).remarks() == []
+    assert "only clients on this machine" in Config(keys=KeyTable()).remarks()[0]

@@ -19,7 +19,10 @@ from balancer import daemon
 from balancer.admission.keys import ClientKey, KeyTable, digest_of
 from balancer.config import Config
 from balancer.daemon import Daemon
+from balancer.doors.heartbeats import free_port
 from balancer.errors import ConfigError
+from balancer.upstream.spec import parse_upstream
+from balancer.upstream.watch import UPSTREAMS_MAX
 
 
 def pytest_asyncio_loop_factories(
@@ -92,6 +95,18 @@ async def test_a_taken_port_ends_it_with_an_error(capsys: pytest.CaptureFixture[
                 task.result()
 
 
+async def test_a_start_that_fails_late_leaves_nothing_open(capsys: pytest.CaptureFixture[str]) -> None:
+    too_many = tuple(parse_upstream(f"http://127.0.0.1:{n}") for n in range(1, UPSTREAMS_MAX + 2))
+    port = await free_port("127.0.0.1")
+    async with started(capsys, port=port, upstream=too_many) as (ready, task):
+        assert ready == {}
+        with pytest.raises(ConfigError, match="expected at most"):
+            task.result()
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(type=kind) as free:
+            free.bind(("127.0.0.1", port))
+
+
 async def test_with_keys_each_door_knows_them(capsys: pytest.CaptureFixture[str]) -> None:
     keys = KeyTable([ClientKey("alice", digest_of(b"lb-a"))])
     async with started(capsys, keys=keys) as (ready, _):
@@ -158,7 +173,3 @@ def test_the_ready_line_is_for_people_or_for_programs() -> None:
         "llm-balancer ready on 127.0.0.1:1234 (policy round-robin, cache off, admin port 1230)"
     )
     assert json.loads(daemon._ready_line(ready, as_json=True))["port"] == 1234
-
-
-def test_the_version_is_told() -> None:
-    assert daemon.installed_version()

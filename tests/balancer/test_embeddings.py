@@ -78,7 +78,15 @@ async def test_any_other_model_is_as_unknown_as_without_it(monkeypatch: pytest.M
         unknown = await answered(await visit(lobby, model="text-embedding-3-small"))
         wrong = await answered(await visit(lobby, model="m"))
     assert (unknown.status, unknown.code) == (404, "model_not_found")
+    assert NAME in unknown.json["error"]["message"]
     assert (wrong.status, wrong.code) == (400, "wrong_endpoint")
+
+
+async def test_just_after_the_start_it_is_named_among_the_models_that_are_there() -> None:
+    async with a_lobby(FakeEncoder()).open() as lobby:
+        found = await answered(await visit(lobby, model="text-embedding-3-small"))
+    assert (found.status, found.code) == (503, "no_backend")
+    assert found.json["error"]["message"].endswith(f"there is {NAME}")
 
 
 async def test_while_it_loads_clients_are_told_to_come_back() -> None:

@@ -14,11 +14,12 @@ FAILURES = [
     (errors.no_backend("none", 2.0), 503, Source.BALANCER, "server_error", False),
     (errors.queue_full(3, 2.0), 503, Source.BALANCER, "server_error", False),
     (errors.queue_timeout(30.0, 2.0), 503, Source.BALANCER, "server_error", False),
+    (errors.no_means("b", "Too many open files"), 503, Source.BALANCER, "server_error", False),
     (errors.deadline_passed(3.0), 504, Source.BALANCER, "server_error", False),
     (errors.shutting_down(), 503, Source.BALANCER, "server_error", False),
     (errors.not_cached(), 504, Source.BALANCER, "server_error", False),
     (errors.backend_unreachable("b", "refused"), 502, Source.BACKEND, "server_error", True),
-    (errors.backend_busy("b", 1.0), 503, Source.BACKEND, "server_error", True),
+    (errors.backend_busy("b", 1.0), 429, Source.BACKEND, "rate_limit_error", True),
     (errors.backend_failed("b", "reset"), 502, Source.BACKEND, "server_error", True),
     (errors.backend_lost("b"), 502, Source.BACKEND, "server_error", True),
     (errors.backend_timeout("b", "first token", 3.0), 504, Source.BACKEND, "server_error", True),
@@ -40,12 +41,13 @@ def test_each_cause_knows_its_status_whose_fault_it_was_and_whether_another_may_
 def test_what_may_pass_says_when_to_try_again_and_what_may_not_does_not() -> None:
     for failure, *_ in FAILURES:
         assert (failure.retry_after_s is not None) == (
-            failure.status in (502, 503) or (failure.status == 504 and failure.source is Source.BACKEND)
+            failure.status in (502, 503) or (failure.status in (429, 504) and failure.source is Source.BACKEND)
         )
 
 
 def test_only_a_busy_backend_is_busy() -> None:
-    assert [failure.code for failure, *_ in FAILURES if failure.busy] == ["backend_busy"]
+    """Or one that cannot be dialled for want of something on this side: both wait."""
+    assert {failure.code for failure, *_ in FAILURES if failure.busy} == {"backend_busy", "no_means"}
 
 
 def test_long_lists_of_models_are_cut() -> None:

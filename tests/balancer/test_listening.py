@@ -25,6 +25,24 @@ async def test_an_address_of_another_machine_names_the_option_for_addresses(opti
         await listen(asyncio.Protocol, "192.0.2.1", 0, option=option)
 
 
+async def test_of_a_client_whose_machine_is_gone_the_kernel_tells() -> None:
+    accepted: asyncio.Future[asyncio.BaseTransport] = asyncio.get_running_loop().create_future()
+
+    class Door(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted.set_result(transport)
+
+    server = await listen(Door, "127.0.0.1", 0, option="port")
+    _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    transport = await asyncio.wait_for(accepted, 10)
+    sock = transport.get_extra_info("socket")
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+    transport.close()
+    writer.close()
+    server.close()
+
+
 def test_other_causes_are_told_in_the_systems_words() -> None:
     told = cannot_listen(PermissionError(13, "Permission denied"), "::1", 80, option="port", what="UDP")
     assert str(told) == "port: [::1]:80 (UDP): Permission denied"

@@ -16,7 +16,8 @@ from balancer.admission.aliases import parse_rules
 from balancer.admission.keys import ClientKey, KeyTable, digest_of
 from balancer.config import Config
 from balancer.errors import ConfigError
-from balancer.reloader import Reloader, Rooms, client_limits, exchange_limits
+from balancer.reloader import Reloader
+from balancer.rooms import Rooms
 from balancer.routing.policies import make_policy
 from balancer.routing.select import Router
 from balancer.upstream.spec import UpstreamSpec, parse_upstream
@@ -74,6 +75,21 @@ async def house(config: Config | None = None) -> AsyncIterator[House]:
         found.lobby.connections.close()
 
 
+async def test_a_reload_says_what_is_unwise_about_the_new_settings(caplog: pytest.LogCaptureFixture) -> None:
+    async with house(Config(keys=KEYS)) as found:
+        assert (await found.reload())["warnings"] == []
+        (warning,) = (await found.reload(keys=KeyTable()))["warnings"]
+        assert "only clients on this machine may ask" in warning and warning in caplog.text
+
+
+async def test_a_name_without_address_keeps_nothing_else_from_changing() -> None:
+    async with house() as found:
+        wanted = upstreams("http://127.0.0.1:10", "http://nowhere.invalid:1")
+        done = await found.reload(upstream=wanted, policy="round-robin")
+        assert done["warnings"] == ["upstream nowhere.invalid:1: no address for nowhere.invalid"]
+        assert found.names() == {"127.0.0.1:10", "nowhere.invalid:1"} and found.router.policy.name == "round-robin"
+
+
 async def test_everything_that_can_change_does() -> None:
     async with house(Config(upstream=upstreams("http://127.0.0.1:8", "http://127.0.0.1:9"))) as found:
         assert found.names() == {"127.0.0.1:8", "127.0.0.1:9"}
@@ -108,10 +124,9 @@ async def test_a_policy_that_stays_keeps_its_memory() -> None:
     "wrong",
     [
         {"port": 2000, "keys": KEYS, "upstream": upstreams("http://127.0.0.1:10")},
-        {"upstream": upstreams("http://127.0.0.1:10", "http://nowhere.invalid:1"), "keys": KEYS},
         {"upstream": upstreams("http://127.0.0.1:10;name=gpu-1"), "policy": "round-robin"},
     ],
-    ids=["needs a restart", "has no address", "name is taken"],
+    ids=["needs a restart", "name is taken"],
 )
 async def test_if_anything_is_wrong_nothing_changes(wrong: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     async with house(Config(upstream=upstreams("http://127.0.0.1:9"))) as found:
@@ -155,10 +170,3 @@ async def test_what_an_operator_added_by_hand_stays_and_what_he_removed_comes_ba
         assert found.names() == {"127.0.0.1:10"}
         await found.reload()
         assert found.names() == {"127.0.0.1:9", "127.0.0.1:10"}
-
-
-def test_limits_are_those_of_the_settings() -> None:
-    config = Config(queue_timeout_s=1, write_timeout_s=2, head_timeout_s=3, body_timeout_s=4)
-    assert exchange_limits(config).queue_s == 1
-    limits = client_limits(config)
-    assert (limits.write_s, limits.line_s, limits.body_s) == (2, 3, 4)

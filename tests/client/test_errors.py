@@ -22,6 +22,7 @@ from client import errors
         (balancer_errors.not_cached(), errors.CacheMiss),
         (balancer_errors.backend_unreachable("b", "refused"), errors.BackendFailed),
         (balancer_errors.backend_busy("b", 1.0), errors.Busy),
+        (balancer_errors.no_means("b", "Too many open files"), errors.Busy),
         (balancer_errors.backend_failed("b", "broke"), errors.BackendFailed),
         (balancer_errors.backend_lost("b"), errors.BackendFailed),
         (balancer_errors.backend_timeout("b", "token", 30.0), errors.Timeout),

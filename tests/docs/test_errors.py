@@ -33,8 +33,9 @@ def codes_in(tree: ast.AST) -> Iterator[str]:
     for call in ast.walk(tree):
         if isinstance(call, ast.Call):
             place = PLACE.get(ast.unparse(call.func).rpartition(".")[2].lstrip("_"))
-            if place is not None and len(call.args) > place and isinstance(found := call.args[place], ast.Constant):
-                yield str(found.value)
+            found = call.args[place] if place is not None and len(call.args) > place else None
+            if isinstance(found, ast.Constant) and isinstance(found.value, str):
+                yield found.value
 
 
 def test_every_code_stands_there() -> None:

@@ -12,6 +12,7 @@ import pytest
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 COLUMNS_MAX: Final = 120
+PATH: Final = re.compile(r"`(?:\./)?((?:balancer|backend|client|frontend|scripts|tests|docs)/[\w./-]*\w)")
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -50,3 +51,9 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in heads(target)):
             broken.append(link)
     assert not broken, broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    named = PATH.findall(page.read_text(encoding="utf-8"))
+    assert not sorted({path for path in named if not (ROOT / path).exists()})

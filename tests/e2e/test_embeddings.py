@@ -53,6 +53,15 @@ async def test_the_sdk_gets_vectors_that_know_what_is_alike(client: AsyncOpenAI)
     assert (found.model, found.usage.prompt_tokens, found.usage.total_tokens) == (NAME, 26, 26)
 
 
+async def test_as_many_texts_as_openai_takes_and_one_beside_them_does_not_wait_for_all(client: AsyncOpenAI) -> None:
+    many = asyncio.create_task(client.embeddings.create(model=NAME, input=[f"text {n}" for n in range(2048)]))
+    await asyncio.sleep(0.1)
+    await client.embeddings.create(model=NAME, input="one beside them")
+    assert not many.done()
+    found = await many
+    assert [one.index for one in found.data] == list(range(2048))
+
+
 async def test_floats_and_base64_say_the_same(client: AsyncOpenAI) -> None:
     given: dict[str, Any] = {"model": f"sentence-transformers/{NAME}", "input": QUESTIONS[0]}
     packed = await client.embeddings.create(**given)
@@ -71,7 +80,7 @@ async def test_of_a_long_text_the_beginning_is_embedded(client: AsyncOpenAI) -> 
     [
         ({"input": [[1, 2, 3]]}, "invalid_input"),
         ({"input": "x", "dimensions": 256}, "invalid_dimensions"),
-        ({"input": ["x"] * 257}, "too_many_inputs"),
+        ({"input": ["x"] * 2049}, "too_many_inputs"),
     ],
 )
 async def test_what_it_cannot_do_is_a_bad_request(client: AsyncOpenAI, given: dict[str, Any], code: str) -> None:

@@ -96,7 +96,8 @@ async def test_curl_uploads_both_ways(running: Pool) -> None:
 
 ABSURD: dict[str, tuple[Callable[[], object], str | None]] = {
     "a deep nest": (lambda: {"prompt": "x", "a": "NEST"}, None),
-    "a hundred thousand messages": (lambda: {"messages": HELLO * 100_000}, "too_many_messages"),
+    "fifty thousand messages": (lambda: {"messages": HELLO * 50_000}, "too_many_messages"),
+    "two hundred thousand": (lambda: {"messages": HELLO * 200_000}, "too_many_objects"),
     "a billion tokens": (lambda: {"messages": HELLO, "max_tokens": 10**9}, "invalid_max_tokens"),
     "a billion tokens by the new name": (
         lambda: {"messages": HELLO, "max_completion_tokens": 10**9},

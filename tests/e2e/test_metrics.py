@@ -142,6 +142,24 @@ async def test_what_came_to_nothing_has_its_line(
     assert (await house.series())[counted] >= 1
 
 
+@pytest.mark.parametrize(
+    ("key", "body", "outcome", "status", "tenant"),
+    [
+        (CANARY, b"{}", "invalid_api_key", 401, None),
+        (None, CANARY.encode(), "not_json", 400, "local"),
+        (None, b"{}", "invalid_request", 400, "local"),
+    ],
+)
+async def test_what_never_became_a_request_has_its_line(
+    house: House, key: str | None, body: bytes, outcome: str, status: int, tenant: str | None
+) -> None:
+    headers = [f"x-request-id: never-{outcome}", *([f"Authorization: Bearer {key}"] if key else [])]
+    assert (await http(house.port, "POST", "/v1/completions", *headers, body=body)).status == status
+    line = await house.line(id=f"never-{outcome}")
+    assert (line["outcome"], line["status"], line["tenant"], line["model"]) == (outcome, status, tenant, None)
+    assert (await house.series())[series("requests_total", model="other", outcome=outcome)] >= 1
+
+
 async def test_a_client_that_leaves_has_its_line(house: House) -> None:
     async with talk(house.port) as connection:
         stream = connection.ask("over and over", 1, model="echo", key=house.key, **endless(4000))

@@ -160,7 +160,8 @@ async def test_a_renewed_certificate_holds_from_the_next_connection_on(tmp_path:
         running = await streams(connection)
         trusts_new = make_certificate(tmp_path).client_context()
         assert await reaches(found.port, trusts_old) and not await reaches(found.port, trusts_new)
-        assert (await found.reload())[0] == 0
+        status, out, _ = await found.reload()
+        assert status == 0 and "changed: tls-cert" in out
         assert await reaches(found.port, trusts_new) and not await reaches(found.port, trusts_old)
         old.key.write_text("broken")
         status, _, err = await found.reload()

@@ -180,6 +180,7 @@ async def test_a_kept_response_is_not_to_be_had_here(front: Balancer) -> None:
         answer = await http(front.port, method, "/v1/responses/resp_1")
         assert (answer.status, answer.json()["error"]["code"]) == (501, "not_implemented")
         assert "one backend" in answer.json()["error"]["message"]
+        assert answer.headers["x-should-retry"] == "false"
 
 
 @pytest.mark.parametrize("given", ["hi", ["hi", "there"], [[1, 2, 3]]])

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from tests.e2e.pool import Balancer, pool
+from tests.e2e.pool import Balancer, backend, balancer, pool
 from tests.e2e.programs import Program
 from tests.e2e.streams import HttpStream, stream
 from tests.e2e.talk import Answer, ask, echoed, endless, talk
@@ -155,3 +155,19 @@ async def test_the_cache_keeps_what_was_made_by_two_and_nothing_that_broke() -> 
         assert (again.text, again.cache) == (words, "exact")
         anew = await ask(two.port, f"no {words}", cache="only")
         assert anew.code == "not_cached"
+
+
+async def test_a_backend_of_ours_that_was_only_configured_goes_on_as_well() -> None:
+    async with backend(None, *SLOW) as first, backend(None, *QUICK) as second:
+        programs = {f"on-{program.ready['port']}": program for program in (first, second)}
+        urls = [f"http://127.0.0.1:{program.ready['port']};name={name}" for name, program in programs.items()]
+        async with balancer(*(part for url in urls for part in ("--upstream", url))) as front:
+            await front.until(lambda status: len(status.alive) == 2)
+            name = f"on-{second.ready['port']}"
+            await front.drain(name)
+            async with stream(front.port, "chat", model="echo", **CHAT, **LONG) as found:
+                await found.begun()
+                await front.drain(name, undo=True)
+                await first.kill()
+                await found.ended()
+                assert found.text == echoed(SAYS, TOKENS) and found.events.resumed == 1, found.error_code

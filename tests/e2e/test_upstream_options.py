@@ -13,7 +13,7 @@ import pytest
 
 from tests.certificates import make_certificate, needs_openssl
 from tests.e2e.fake_engine import HEAD, LAST_CHUNK, chunk, events
-from tests.e2e.pool import Balancer, backend, balancer, http
+from tests.e2e.pool import Balancer, Status, backend, balancer, http
 from tests.e2e.programs import output_of, python
 from tests.e2e.talk import ask, check_served, echoed, endless, talk
 
@@ -121,6 +121,39 @@ async def test_https_is_verified(tmp_path: Path, trusted: bool) -> None:
                 assert answer.text == "all is well", answer
             else:
                 assert answer.code == "backend_unreachable" and not engine.heads, answer
+
+
+@needs_openssl
+async def test_a_provider_that_is_not_trusted_serves_nobody_and_its_trouble_is_told(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.chain, certificate.key)
+    async with provider(ssl=context) as engine:
+        option = f"https://localhost:{engine.port};key-env=SOME_KEY;name=far"
+        async with balancer("--upstream", option, SOME_KEY=KEY, SSL_CERT_FILE=str(tmp_path / "nobody.pem")) as front:
+            status = await front.until(lambda status: _reason(status) not in (None, "not heard yet"))
+            assert (status.state("far"), _reason(status)) == ("joining", "its certificate: self-signed certificate")
+            _, table, _ = await output_of(python("balancer", "backends", "list", "--admin", front.admin))
+            assert "its certificate: self-signed certificate" in table
+            assert (await http(front.port, "GET", "/readyz")).status == 503
+        async with balancer("--upstream", option, SOME_KEY=KEY, SSL_CERT_FILE=str(certificate.chain)) as front:
+            status = await front.until(lambda status: status.state("far") == "alive")
+            assert _reason(status) is None and (await http(front.port, "GET", "/readyz")).status == 200
+
+
+def _reason(status: Status) -> str | None:
+    far = status.backend("far")
+    return far["reason"] if far is not None else None
+
+
+async def test_a_name_without_address_keeps_nobody_else_from_serving() -> None:
+    async with backend(None) as engine:
+        nowhere = "http://nowhere.invalid:8000;name=far"
+        async with balancer("--upstream", nowhere, "--upstream", f"{engine.ready['url']};name=near") as front:
+            status = await front.until(lambda status: status.state("near") == "alive")
+            assert status.state("far") == "dead" and "no address for nowhere.invalid" in (_reason(status) or "")
+            await front.program.wrote("no address for nowhere.invalid")
+            await check_served(front.port)
 
 
 async def test_upstreams_come_and_go_while_it_runs_and_streams_finish() -> None:

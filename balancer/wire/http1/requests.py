@@ -94,6 +94,16 @@ class RequestDecoder(Decoder):
         return self._begun and self._head.complete
 
     @property
+    def headers(self) -> dict[bytes, bytes]:
+        """Of the request whose body is coming: what `HttpRequest.headers` will be, plus Content-Length at most."""
+        return self._head.headers
+
+    @property
+    def body_bytes(self) -> int:
+        """What has come of the body of a request that has not ended."""
+        return len(self._body)
+
+    @property
     def wants_continue(self) -> bool:
         """The client waits for `CONTINUE` before it sends the body (RFC 9110, 10.1.1)."""
         return self.in_body and not self._body and self._head.headers.get(b"expect", b"").lower() == b"100-continue"
@@ -145,6 +155,7 @@ class RequestDecoder(Decoder):
             request = self._repeated
             assert request is not None
             request.body = bytes(self._body)
+            self._body = b""
             self._begun = False
             self._done.append(request)
         return data[len(mine) :]
@@ -223,6 +234,7 @@ class RequestDecoder(Decoder):
         path, _, query = self._head.target.decode("latin-1").partition("?")
         parser = self._parser
         head, version, body = self._head, self._version, bytes(self._body)
+        self._body = b""
         self._length = head.headers.pop(b"content-length", None)
         keep_alive = parser.should_keep_alive()
         request = HttpRequest(parser.get_method().decode(), path, query, head.headers, body, keep_alive, version)

@@ -27,6 +27,21 @@ def test_the_load_is_what_was_told_last() -> None:
     assert watch.load(2.0) == EngineLoad()
 
 
+@pytest.mark.parametrize(
+    ("usage", "tokens", "told"),
+    [
+        (0.25, 16_000, (4000, 16_000)),
+        (0.25, 0, (engine_metrics.KV_TOKENS_ASSUMED // 4, engine_metrics.KV_TOKENS_ASSUMED)),
+        (None, 16_000, (0, 0)),
+    ],
+)
+def test_the_use_of_the_kv_cache_is_told_in_tokens(usage: float | None, tokens: int, told: tuple[int, int]) -> None:
+    watch = EngineWatch(0.0)
+    watch.measured(engine_metrics.EngineLoad("vllm", 3, 2, usage, (), tokens), 1.0)
+    load = watch.load(2.0)
+    assert (load.kv_tokens_used, load.kv_tokens_total) == told
+
+
 def test_one_missed_answer_is_no_verdict_two_are_and_one_answer_ends_it() -> None:
     watch = EngineWatch(0.0)
     watch.measured(metrics(3), 0.0)

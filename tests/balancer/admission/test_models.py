@@ -14,8 +14,9 @@ def resolve(
     default: str | None = None,
     seen: tuple[str, ...] = (),
     uptime_s: float = LATER,
+    more_may_come: bool = False,
 ) -> str | Failure:
-    return resolve_model(asked, offered, default, "classic", seen.__contains__, uptime_s)
+    return resolve_model(asked, offered, default, "classic", seen.__contains__, uptime_s, more_may_come)
 
 
 def code(found: str | Failure) -> str:
@@ -75,6 +76,14 @@ def test_a_model_never_seen_is_refused_for_good_and_the_others_are_listed() -> N
 @pytest.mark.parametrize("uptime_s", [0.0, START_GRACE_S - 0.01])
 def test_just_after_the_start_no_model_is_unknown_for_good(uptime_s: float) -> None:
     assert code(resolve("x", "a", uptime_s=uptime_s)) == "no_backend"
+
+
+def test_while_a_backend_has_yet_to_tell_what_it_offers_no_model_is_unknown_for_good() -> None:
+    found = resolve("x", "a", more_may_come=True)
+    assert isinstance(found, Failure)
+    assert (found.code, found.status, found.retry_after_s) == ("no_backend", 503, RETRY_AFTER_S)
+    assert found.message == "no backend offers the model 'x' yet; there is a"
+    assert resolve("a", "a", more_may_come=True) == "a"
 
 
 def test_a_model_seen_lately_may_come_back() -> None:

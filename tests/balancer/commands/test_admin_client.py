@@ -1,79 +1,47 @@
 from __future__ import annotations
 
-import http.server
 import socket
-import threading
-from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from balancer.cli import main
 from balancer.commands import admin_client
-from balancer.commands.admin_client import ask, status_text
+from balancer.commands.admin_client import ask, table
+from tests.balancer.commands.admin_port import AdminPort
 
 
-class Daemon(http.server.BaseHTTPRequestHandler):
-    """Answers what the test says, and remembers what it was asked."""
-
-    reply: tuple[int, bytes] = (200, b"{}")
-    asked: list[str] = []  # noqa: RUF012 - replaced by the fixture
-
-    def do_GET(self) -> None:
-        self.asked.append(f"{self.command} {self.path}")
-        status, body = self.reply
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+def test_an_answer_is_decoded(admin: AdminPort) -> None:
+    admin.replies["/cache/purge"] = {"purged": 3}
+    assert ask(admin.address, "POST", "/cache/purge?tenant=a") == {"purged": 3}
+    assert admin.asked == [("POST", "/cache/purge?tenant=a", b"")]
 
 
-@pytest.fixture
-def admin() -> Iterator[str]:
-    Daemon.asked = []
-    server = http.server.HTTPServer(("127.0.0.1", 0), Daemon)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_an_answer_is_decoded(admin: str) -> None:
-    Daemon.reply = (200, b'{"purged":3}')
-    assert ask(admin, "POST", "/cache/purge?tenant=a") == {"purged": 3}
-    assert Daemon.asked == ["POST /cache/purge?tenant=a"]
-
-
-def test_a_refusal_is_told_in_the_daemons_words(admin: str) -> None:
-    Daemon.reply = (404, b'{"error":{"message":"there is no backend \'x\'"}}')
+def test_a_refusal_is_told_in_the_daemons_words(admin: AdminPort) -> None:
+    admin.replies["/drain/x"] = (404, b'{"error":{"message":"there is no backend \'x\'"}}')
     with pytest.raises(click.ClickException, match="there is no backend 'x'"):
-        ask(admin, "POST", "/drain/x")
+        ask(admin.address, "POST", "/drain/x")
 
 
 @pytest.mark.parametrize("reply", [(404, b'{"detail":"Not Found"}'), (500, b"[]"), (404, b'{"error":"no"}')])
-def test_something_else_on_that_port_is_told_as_such(admin: str, reply: tuple[int, bytes]) -> None:
-    Daemon.reply = reply
+def test_something_else_on_that_port_is_told_as_such(admin: AdminPort, reply: tuple[int, bytes]) -> None:
+    admin.replies["/status"] = reply
     with pytest.raises(click.ClickException, match=f"answered {reply[0]}"):
-        ask(admin, "GET", "/status")
+        ask(admin.address, "GET", "/status")
 
 
-def test_what_is_no_json_is_no_daemon(admin: str) -> None:
-    Daemon.reply = (200, b"<html>")
+def test_what_is_no_json_is_no_daemon(admin: AdminPort) -> None:
+    admin.replies["/status"] = (200, b"<html>")
     with pytest.raises(click.ClickException, match="no daemon answers"):
-        ask(admin, "GET", "/status")
+        ask(admin.address, "GET", "/status")
 
 
-@pytest.mark.parametrize("admin", ["1230", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", ":1230"])
-def test_an_address_that_is_none_is_a_usage_error(admin: str) -> None:
+@pytest.mark.parametrize("address", ["1230", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", ":1230"])
+def test_an_address_that_is_none_is_a_usage_error(address: str) -> None:
     with pytest.raises(click.UsageError, match="HOST:PORT"):
-        ask(admin, "GET", "/status")
+        ask(address, "GET", "/status")
 
 
 def test_silence_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,138 +50,33 @@ def test_silence_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
         ask(f"127.0.0.1:{silent.getsockname()[1]}", "GET", "/status")
 
 
-def a_status(**changes: Any) -> dict[str, Any]:
-    status: dict[str, Any] = {
-        "version": "1.2.3",
-        "uptime_s": 3725.0,
-        "stopping": False,
-        "backends": [],
-        "queue": {"waiting": 2, "bytes": 10},
-        "exchanges": {"asking": 1, "streaming": 3},
-        "clients": 4,
-        "cache": None,
-        "counts": {"requests": 10, "completed": 7},
-        "agents": {},
-    }
-    return {**status, **changes}
+@pytest.mark.parametrize("command", [["status"], ["drain", "gpu-1"], ["purge"], ["reload"]])
+def test_commands_tell_that_no_daemon_answers(command: list[str]) -> None:
+    result = CliRunner().invoke(main, [*command, "--admin", "127.0.0.1:9"])
+    assert result.exit_code == 1
+    assert "no daemon answers" in result.output
+    result = CliRunner().invoke(main, [*command, "--admin", "nonsense"])
+    assert result.exit_code == 2
 
 
-def test_a_status_is_a_few_lines_for_people() -> None:
-    text = status_text(a_status())
-    assert "llm-balancer 1.2.3, up 1 h 2 min" in text
-    assert "10 requests, 7 completed, 4 under way, 2 waiting, 4 connections" in text
-    assert "cache off" in text
-    assert "no backend is registered" in text
-    assert "stopping" in status_text(a_status(stopping=True))
+def test_commands_find_the_admin_port_where_the_daemons_settings_put_it(admin: AdminPort, tmp_path: Path) -> None:
+    admin.replies["/cache/purge"] = {"purged": 0}
+    port = str(admin.server_port)
+    (tmp_path / "b.yaml").write_text(f"admin-port: {port}\n")
+    for arguments, environment in (
+        (["purge"], {"LLM_BALANCER_ADMIN_PORT": port}),
+        (["--admin-port", port, "--admin-host", "0.0.0.0", "purge"], {}),
+        (["--config", str(tmp_path / "b.yaml"), "purge"], {}),
+        (["purge", "--admin", admin.address], {"LLM_BALANCER_ADMIN_PORT": "9"}),
+    ):
+        result = CliRunner().invoke(main, arguments, env=environment)
+        assert (result.exit_code, result.output) == (0, "0 entries forgotten\n")
+    assert len(admin.asked) == 4
+    said = CliRunner().invoke(main, ["--admin-port", "9", "--admin-host", "::", "purge"]).output
+    assert "no daemon answers on [::1]:9" in said
+    assert "--admin HOST:PORT" in CliRunner().invoke(main, ["--admin-port", "0", "purge"]).output
 
 
-@pytest.mark.parametrize(
-    ("breaker", "said"),
-    [
-        ({"state": "closed", "ejections": 0, "until_s": None}, "alive  127"),
-        ({"state": "open", "ejections": 2, "until_s": 41.7}, "alive, ejected 42 s"),
-        ({"state": "half_open", "ejections": 2, "until_s": None}, "alive, on trial"),
-        ({"state": "ramping", "ejections": 1, "until_s": 12.0}, "alive, eased in 12 s"),
-    ],
-)
-def test_what_the_breaker_does_stands_beside_the_state(breaker: dict[str, Any], said: str) -> None:
-    backend = {
-        "name": "gpu-1",
-        "state": "alive",
-        "address": "127.0.0.1:1235",
-        "in_flight": 1,
-        "slots": 4,
-        "beats": 12,
-        "heard_ms_ago": 300,
-        "models": ["m"],
-        "breaker": breaker,
-    }
-    assert said in status_text(a_status(backends=[backend]))
-
-
-def test_who_is_not_alive_has_a_reason_and_who_was_never_heard_is_said_to_be_so() -> None:
-    alive = {
-        "name": "a",
-        "state": "alive",
-        "reason": None,
-        "address": "127.0.0.1:1",
-        "in_flight": 0,
-        "slots": 1,
-        "beats": 1,
-        "heard_ms_ago": 300,
-        "models": ["m"],
-    }
-    joining = {**alive, "name": "b", "state": "joining", "reason": "/v1/models answered 401", "heard_ms_ago": None}
-    head, first, second = status_text(a_status(backends=[alive, joining])).splitlines()[-3:]
-    assert head.index("REASON") == second.index("/v1/models answered 401") and " never " in second
-    assert "REASON" not in status_text(a_status(backends=[alive])) and "never" not in first
-    long = {**joining, "reason": "x" * 100}
-    assert "x" * 39 + "…  " in status_text(a_status(backends=[long]))
-
-
-def test_backends_are_a_table_with_aligned_columns() -> None:
-    backend = {
-        "name": "gpu-1",
-        "state": "alive",
-        "address": "127.0.0.1:1235",
-        "in_flight": 1,
-        "slots": 4,
-        "beats": 12,
-        "heard_ms_ago": 300,
-        "models": ["m", "n"],
-    }
-    longer = {**backend, "name": "a-much-longer-name", "models": []}
-    cache = {
-        "entries": 1,
-        "max_entries": 10,
-        "bytes": 2_500_000,
-        "hits": {"exact": 3, "semantic": 2},
-        "misses": 1,
-        "skips": {"bypass": 2, "temperature": 1},
-        "evictions": 4,
-        "saved": {"tokens": 50, "seconds": 2.4},
-    }
-    lines = status_text(a_status(backends=[backend, longer], cache=cache, uptime_s=42.0)).splitlines()
-    assert any("up 42 s" in line for line in lines)
-    assert (
-        "1 of 10 entries, 2.5 MB; hits 3 exact and 2 semantic, 1 misses, 3 skipped, 4 evicted; saved 50 tokens, 2 s"
-        in "\n".join(lines)
-    )
-    head, first, second = lines[-3:]
-    assert head.index("STATE") == first.index("alive") == second.index("alive")
-    assert "1/4" in first and "0.3 s ago" in first and first.endswith("m, n")
-    assert second.endswith("?")
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({}, "near answers: 40 served, 3 withheld; wrong share unknown: no checks, no reports"),
-        (
-            {"wrong_share": 0.012, "interval": [0.004, 0.03], "checks": {"served": {"right": 9, "wrong": 1}}},
-            "near answers: 40 served, 3 withheld; 1.2% wrong (0.4% to 3.0%) by 10 checks (judge words)",
-        ),
-        (
-            {"wrong_share": 0.05, "interval": [0.01, 1.0], "source": "reports", "reports": 2, "shadow": True},
-            "near answers: 40 would have been served (shadow), 3 withheld; "
-            "at least 5.0% wrong (1.0% to 100.0%) by 2 reports",
-        ),
-    ],
-    ids=["nothing known", "checks", "reports"],
-)
-def test_what_became_of_near_answers_is_a_line(changes: dict[str, Any], expected: str) -> None:
-    bound = {
-        "served": 40,
-        "withheld": 3,
-        "wrong_share": None,
-        "interval": [0.0, 1.0],
-        "source": "none",
-        "checks": {"served": {"right": 0, "wrong": 0}},
-        "checking": {"judge": "words"},
-        "reports": 0,
-        "shadow": False,
-    }
-    hits = {"exact": 1, "semantic": 40}
-    cache = {"entries": 1, "max_entries": 9, "bytes": 5, "hits": hits, "misses": 1, "skips": {}, "evictions": 0}
-    lines = status_text(a_status(cache={**cache, "bound": bound | changes})).splitlines()
-    assert expected in lines
+def test_a_table_has_aligned_columns() -> None:
+    assert table([("A", "B"), ("long", "x")]) == ["A     B", "long  x"]
+    assert table([]) == []

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from balancer.cli import main
-from balancer.commands import admin_client
 from balancer.commands.explain import as_text
+from tests.balancer.commands.admin_port import AdminPort
 
 ROUTE = {
     "policy": "least-tokens",
@@ -37,30 +37,13 @@ FOUND = {
 }
 
 
-class Daemon:
-    """The admin port's side of the conversation."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, Any]] = []
-
-    def ask(self, admin: str, method: str, path: str, body: Any = None, *, timeout_s: float = 5.0) -> Any:
-        self.asked.append((method, path, body))
-        return FOUND
+def types(admin: AdminPort, *arguments: str, stdin: str = "") -> Result:
+    admin.replies["/explain"] = FOUND
+    return CliRunner().invoke(main, ["explain", *arguments, "--admin", admin.address], input=stdin)
 
 
-@pytest.fixture
-def daemon(monkeypatch: pytest.MonkeyPatch) -> Daemon:
-    found = Daemon()
-    monkeypatch.setattr(admin_client, "ask", found.ask)
-    return found
-
-
-def types(*arguments: str, stdin: str = "") -> Result:
-    return CliRunner().invoke(main, ["explain", *arguments], input=stdin)
-
-
-def test_a_request_is_asked_about_as_a_client_would_send_it(daemon: Daemon) -> None:
-    found = types("--model", "gpt-x", "--prompt", "hi", "--session", "s", "--arm", "v1", "--json")
+def test_a_request_is_asked_about_as_a_client_would_send_it(admin: AdminPort) -> None:
+    found = types(admin, "--model", "gpt-x", "--prompt", "hi", "--session", "s", "--arm", "v1", "--json")
     assert found.exit_code == 0 and json.loads(found.output) == FOUND
     said = {
         "model": "gpt-x",
@@ -70,12 +53,13 @@ def test_a_request_is_asked_about_as_a_client_would_send_it(daemon: Daemon) -> N
         "prompt_cache_key": "s",
         "arm": "v1",
     }
-    assert daemon.asked == [("POST", "/explain", said)]
+    ((method, path, body),) = admin.asked
+    assert (method, path, json.loads(body)) == ("POST", "/explain", said)
 
 
-def test_a_prompt_may_come_from_standard_input(daemon: Daemon) -> None:
-    types("--prompt", "-", "--endpoint", "embeddings", stdin="long text")
-    assert daemon.asked[0][2] == {"input": "long text", "endpoint": "embeddings", "tenant": "local"}
+def test_a_prompt_may_come_from_standard_input(admin: AdminPort) -> None:
+    types(admin, "--prompt", "-", "--endpoint", "embeddings", stdin="long text")
+    assert json.loads(admin.asked[0][2]) == {"input": "long text", "endpoint": "embeddings", "tenant": "local"}
 
 
 def test_people_get_a_table() -> None:

@@ -131,8 +131,9 @@ class Lobby:
         self.admin = AdminDoor(dispatcher, self.agents, self.clients, "1.2.3", health=health, changes=changes)
         self.doors = Doors(
             native=lambda: NativeConnection(self.clients, lambda: ControlConnection(self.agents), cork),
-            http=lambda: HttpConnection(self.clients, public.answer, cork),
+            http=lambda: HttpConnection(self.clients, public.answer, cork, public.refuses),
             classic=lambda: ClassicConnection(self.clients, self.agents, classic_from),
+            new_id=self.clients.new_id,
         )
         self.port = 0
         self.admin_port = 0

@@ -74,6 +74,12 @@ async def test_the_status_tells_why_a_backend_is_not_alive_and_whether_it_was_ev
     assert told() == ("joining", "not heard yet", True)
 
 
+async def test_the_backends_alone_are_told_as_in_the_status() -> None:
+    lobby = await a_lobby()
+    (alone,), (told,) = (body(ask(lobby, "GET", path))["backends"] for path in ("/backends", "/status"))
+    assert (alone["name"], alone["state"], alone.keys()) == ("gpu-1", "alive", told.keys())
+
+
 async def test_the_status_never_tells_a_key() -> None:
     lobby = await a_lobby(token=b"very secret token")
     assert b"secret" not in ask(lobby, "GET", "/status").body
@@ -109,7 +115,7 @@ async def test_the_cache_is_purged_whole_or_in_part() -> None:
         ("GET", "/", 404),
         ("HEAD", "/status/", 200),
         ("GET", "/reload", 405),
-        ("GET", "/backends", 405),
+        ("PUT", "/backends", 405),
         ("POST", "/backends/gpu-1", 405),
         ("POST", "/livez", 405),
     ],

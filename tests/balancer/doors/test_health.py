@@ -38,6 +38,14 @@ def test_what_each_path_says(
     assert ask(hall, path) == stopping
 
 
+def test_who_offers_no_model_serves_nobody() -> None:
+    hall = Hall()
+    hall.join("a", models=())
+    assert ask(hall, "/readyz") == (503, "no_backend")
+    hall.join("b")
+    assert ask(hall, "/readyz") == (200, "ok")
+
+
 def test_other_paths_are_not_its_own() -> None:
     assert Health(Hall().dispatcher, 0).answer("/status") is None
 

@@ -239,7 +239,7 @@ async def test_an_idle_connection_may_stay() -> None:
         assert await visitor.line() == {"id": 1, "text": "x"}
 
 
-# --- the daemon stops
+# --- whatever else may come
 
 
 async def test_events_split_and_merged_give_one_text_line_each_time() -> None:

@@ -174,3 +174,10 @@ def test_a_chunk_that_cannot_be_read_is_a_failure_also_where_the_frame_is_known(
     with pytest.raises(ValueError):
         answer.events(text_events("word ").replace(b"word ", b"\\ud800"))
     assert out.written == written
+
+
+def test_a_content_in_parts_goes_on_as_the_chunk_it_is() -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": [{"type": "thinking", "thinking": []}]}}]}
+    out = Out()
+    NativeAnswer(out, 7).events(event(json.dumps(chunk).encode()) + text_events("so"))
+    assert out.lines == [{"id": 7, "chunk": chunk}, {"id": 7, "text": "so"}]

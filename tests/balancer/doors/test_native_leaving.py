@@ -96,6 +96,9 @@ async def test_a_half_closed_client_that_leaves_is_found_out_by_blank_lines(stre
         raise AssertionError("never noticed")
 
 
+# --- a client that does not read
+
+
 async def flooded(lobby: Lobby, visitor: Visitor) -> None:
     """Write to a client that does not read until its exchange is paused."""
     visitor.reader._transport.pause_reading()  # type: ignore[attr-defined]
@@ -107,9 +110,6 @@ async def flooded(lobby: Lobby, visitor: Visitor) -> None:
         lobby.hall.calls[0].say(piece)
         await asyncio.sleep(0)
     raise AssertionError("never paused")
-
-
-# --- a client that does not read
 
 
 async def test_a_client_that_does_not_read_pauses_its_backends_and_goes_on_when_it_reads() -> None:

@@ -61,6 +61,8 @@ async def test_health_is_told(path: str) -> None:
         ("GET", "/v1/responses", 405, "method_not_allowed"),
         ("GET", "/v1/responses/resp_1", 501, "not_implemented"),
         ("DELETE", "/v1/responses/resp_1", 501, "not_implemented"),
+        ("POST", "/v1/responses/resp_1/cancel", 501, "not_implemented"),
+        ("POST", "/v1/responses/input_tokens", 404, "not_found"),
         ("GET", CHAT, 405, "method_not_allowed"),
         ("DELETE", COMPLETIONS, 405, "method_not_allowed"),
         ("POST", "/v1/models", 405, "method_not_allowed"),
@@ -73,6 +75,7 @@ async def test_what_is_not_served_says_so_in_few_words(method: str, path: str, s
     assert (found.status, found.code) == (status, code)
     assert len(found.body) < 500
     assert ("allow" in found.headers) == (status == 405)
+    assert found.headers.get("x-should-retry") == ("false" if status == 501 else None)
 
 
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS])

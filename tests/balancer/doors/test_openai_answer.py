@@ -105,8 +105,8 @@ async def test_a_client_of_http_1_0_gets_no_chunks_but_the_end_of_the_connection
 
 
 async def test_a_break_mid_stream_is_an_error_event_and_never_a_clean_end() -> None:
-    """Fault 18."""
-    async with asking(completion(stream=True)) as (lobby, visitor, call):
+    """Fault 18, where nobody may go on."""
+    async with asking(completion("X-Balancer-Resume: no", stream=True)) as (lobby, visitor, call):
         call.say("half")
         call.fail(GONE)
         found = await (await reply(visitor)).whole()

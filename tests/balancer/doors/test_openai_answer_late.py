@@ -71,11 +71,11 @@ async def test_a_late_answer_follows_its_pings_and_the_comment_says_what_the_hea
 
 @contextlib.asynccontextmanager
 async def pinged(
-    monkeypatch: pytest.MonkeyPatch, *backends: str, **fields: Any
+    monkeypatch: pytest.MonkeyPatch, *backends: str, headers: tuple[str, ...] = (), **fields: Any
 ) -> AsyncIterator[tuple[Lobby, Reply, FakeCall]]:
     """A stream whose head went out before anybody had begun to answer."""
     monkeypatch.setattr(openai_answer, "HEAD_HELD_S", 0.0)
-    async with asking(completion(stream=True, **fields), *backends) as (lobby, visitor, call):
+    async with asking(completion(*headers, stream=True, **fields), *backends) as (lobby, visitor, call):
         lobby.clients.keep_alive()
         found = await reply(visitor)
         await found.until(b": ping\n\n")
@@ -104,7 +104,7 @@ async def test_another_backend_is_still_asked_and_the_comment_says_so(monkeypatc
 
 
 async def test_a_break_after_an_early_head_tells_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with pinged(monkeypatch) as (_, found, call):
+    async with pinged(monkeypatch, headers=("X-Balancer-Resume: no",)) as (_, found, call):
         call.say("half")
         call.fail(GONE)
         await found.whole()

@@ -45,6 +45,20 @@ def test_an_unknown_model_is_final_only_after_the_start_and_only_if_never_seen()
     assert forgotten.code == "model_not_found"
 
 
+def test_an_unknown_model_is_not_final_while_a_configured_backend_has_yet_to_list_its_models() -> None:
+    hall = Hall()
+    hall.join("a")
+    hall.join("loading", kind="upstream", models=(), alive=False)
+    hall.clock.now += 60.0
+    _, refused = hall.ask(model="other")
+    assert refused.failure is not None
+    assert (refused.failure.code, refused.failure.status) == ("no_backend", 503)
+    assert refused.failure.retry_after_s is not None
+    hall.join("loading", kind="upstream", model="m")
+    _, unknown = hall.ask(model="other")
+    assert unknown.code == "model_not_found"
+
+
 def test_a_request_without_a_model_takes_the_default() -> None:
     hall = Hall(default_model="n")
     hall.join("a")

@@ -8,8 +8,6 @@ from balancer.exchange.state import State
 from balancer.exchange.timeline import Limits
 from tests.fakes import Hall
 
-# --- the client
-
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.ASKING, State.STREAMING, State.EMBEDDING])
 def test_a_client_that_leaves_frees_all_it_held(state: State) -> None:
@@ -90,9 +88,6 @@ def test_the_whole_request_has_a_deadline_in_every_state() -> None:
     assert (streaming.code, queued.code) == ("deadline_passed", "deadline_passed")
     assert hall.in_flight() == 0
     assert len(hall.calls) == 1
-
-
-# --- everything at once
 
 
 def test_a_first_token_that_a_slow_client_kept_from_being_read_is_not_late() -> None:

@@ -6,8 +6,6 @@ from balancer.exchange.timeline import Limits
 from tests.balancer.exchange.stories import BROKEN, two_backends
 from tests.fakes import Hall
 
-# --- before the first byte
-
 
 def test_a_retry_has_its_turn_before_those_who_came_later() -> None:
     hall = two_backends()
@@ -23,9 +21,6 @@ def test_a_retry_has_its_turn_before_those_who_came_later() -> None:
     assert hall.calls[-1].request.body["prompt"] == "first"
     hall.calls[-1].answer("y")
     assert first.text == "y"
-
-
-# --- the queue
 
 
 def test_a_request_waits_for_a_slot_and_is_told_its_position() -> None:

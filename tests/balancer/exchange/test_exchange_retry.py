@@ -7,8 +7,6 @@ from balancer.exchange.timeline import Limits
 from tests.balancer.exchange.stories import BROKEN, UNREACHABLE, busy, two_backends
 from tests.fakes import Hall
 
-# --- before the first byte
-
 
 def test_a_busy_backend_is_left_for_another_and_nobody_is_blamed() -> None:
     hall = two_backends()
@@ -45,9 +43,43 @@ def test_backends_that_stay_busy_do_not_begin_the_wait_anew() -> None:
         for call in hall.upstream.running:
             call.fail(busy())
         hall.pass_time(0.5)
-    assert sink.code == "queue_timeout"
+    assert sink.code == "backend_busy", "what it said last would have it wait for too long"
     assert len(hall.calls) <= 6
     assert hall.in_flight() == 0
+
+
+def test_one_that_will_be_busy_for_longer_than_a_request_may_wait_is_not_asked_again() -> None:
+    hall = Hall(limits=Limits(queue_s=5.0))
+    hall.join("a")
+    _, sink = hall.ask()
+    hall.calls[0].fail(errors.backend_busy("a", 3600.0, "insufficient quota"))
+    assert sink.failure is not None and (sink.failure.status, sink.failure.retry_after_s) == (429, 3600.0)
+    assert "insufficient quota" in sink.failure.message and "quota" not in sink.failure.logged
+    assert len(hall.calls) == 1 and hall.dispatcher.active == hall.in_flight() == 0
+
+
+def test_one_that_never_gives_a_whole_answer_is_ejected() -> None:
+    hall = Hall(limits=Limits(first_token_s=10.0, request_s=20.0))
+    hall.join("dead")
+    hall.join("well")
+    codes = []
+    for _ in range(30):
+        _, sink = hall.ask(stream=False)
+        call = hall.calls[-1]
+        if call.backend == "well":
+            call.answer("x")
+        else:
+            hall.pass_time(21.0)
+        codes.append(sink.code)
+    assert codes.count("deadline_passed") == 5 and codes[-10:] == [None] * 10
+
+
+def test_while_one_is_busy_for_long_another_one_answers() -> None:
+    hall = two_backends()
+    _, sink = hall.ask()
+    hall.calls[0].fail(errors.backend_busy("x", 3600.0))
+    hall.calls[1].answer("x")
+    assert sink.text == "x" and hall.calls[0].backend != hall.calls[1].backend
 
 
 def test_a_refused_connection_costs_one_extra_attempt_and_the_client_sees_one_success() -> None:
@@ -126,9 +158,6 @@ def test_silence_before_the_first_token_is_ended_by_its_deadline_and_retried() -
     assert (sink.failure.code, sink.failure.status) == ("backend_timeout", 504)
     assert len(hall.calls) == 2
     assert hall.in_flight() == 0
-
-
-# --- everything at once
 
 
 def test_a_failure_that_nobody_else_can_make_good_spends_no_retry() -> None:

@@ -217,3 +217,13 @@ def test_one_that_nobody_could_take_tells_why() -> None:
     _, sink = hall.ask(model="m", wishes=Wishes(explain=True))
     assert sink.failure is not None
     assert json.loads(sink.failure.explanation)["filtered"] == [{"name": "a", "why": "joining"}]
+
+
+def test_equal_questions_under_an_alias_are_one_call() -> None:
+    hall = hall_of({"gpt-x": "m"}, cache=True)
+    hall.join("a")
+    asked = [hall.ask(model="gpt-x")[1] for _ in range(20)]
+    assert len(hall.calls) == 1
+    hall.calls[0].answer("x")
+    assert {sink.text for sink in asked} == {"x"}
+    assert {sink.openings[0].model for sink in asked} == {"m"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from balancer.exchange.journal import COMPACT_BYTES, TEXT_MAX_BYTES, Answer, Journal
@@ -141,3 +142,68 @@ def test_tokens_are_counted_by_their_ids_even_where_some_told_none() -> None:
     journal = journal_of(text_events("Once "), event(b'{"choices":[{"text":"upon a","token_ids":[1,2,3]}]}'))
     begun = journal.begun()
     assert begun is not None and (begun.token_ids, begun.tokens) == (None, 4)
+
+
+def test_an_answer_in_parts_is_neither_told_again_nor_continued() -> None:
+    parts = b'[{"type":"thinking","thinking":[]},{"type":"text","text":"so"}]'
+    journal = journal_of(event(b'{"choices":[{"index":0,"delta":{"content":%b}}]}' % parts), last_events())
+    answer = journal.answer()
+    assert answer is not None and (answer.text, answer.plain) == ("so", False)
+    assert journal.begun() is None and journal.so_far() is None
+    journal = Journal()
+    journal.add_whole(b'{"choices":[{"message":{"content":%b},"finish_reason":"stop"}]}' % parts)
+    answer = journal.answer()
+    assert answer is not None and (answer.text, answer.plain) == ("so", False)
+
+
+def a_chunk(text: str, ids: list[int] | None = None, reason: str | None = None, **more: object) -> bytes:
+    choice = {"index": 0, "text": text, "finish_reason": reason, **({} if ids is None else {"token_ids": ids})}
+    chunk = {"id": "cmpl-1", "model": "m", "created": 1, "choices": [choice], **more}
+    return event(msgspec.json.encode(chunk))
+
+
+def test_tokens_are_counted_by_their_ids() -> None:
+    journal = journal_of(a_chunk("Once", [1], prompt_token_ids=[7, 8]), a_chunk(" upon a", [2, 3]))
+    assert journal.counted() == (2, 3)
+
+
+def test_or_as_the_engine_tells_in_every_chunk() -> None:
+    told = [{"prompt_tokens": 5, "completion_tokens": n, "total_tokens": 5 + n} for n in (4, 8)]
+    journal = journal_of(a_chunk("one two three four", usage=told[0]), a_chunk(" and so on it goes", usage=told[1]))
+    assert journal.counted() == (5, 8) and not journal.usage_told
+    begun = journal.begun()
+    assert begun is not None and begun.tokens == 8
+
+
+def test_what_is_only_estimated_is_not_known() -> None:
+    journal = journal_of(
+        a_chunk("Once", usage={"prompt_tokens": 5, "completion_tokens": 1}),
+        a_chunk(" upon"),
+        text_events(" a", " time"),
+    )
+    assert journal.counted() is None
+    begun = journal.begun()
+    assert begun is not None and begun.tokens == 4, "a piece, a token"
+
+
+def test_pieces_too_long_for_one_token_are_taken_for_several() -> None:
+    begun = journal_of(a_chunk("x" * 40), a_chunk("y" * 40)).begun()
+    assert begun is not None and begun.tokens == 10
+
+
+def test_usage_in_mid_stream_is_not_the_usage_of_all() -> None:
+    usage = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
+    journal = journal_of(a_chunk("Once", usage=usage), a_chunk("", reason="stop"))
+    journal.begun()
+    assert not journal.usage_told
+    journal.add(a_chunk("", usage=usage))
+    journal.begun()
+    assert journal.usage_told
+
+
+def test_zeros_in_every_chunk_count_nothing() -> None:
+    zeros = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    journal = journal_of(a_chunk("Once", usage=zeros), a_chunk(" upon", usage=zeros))
+    assert journal.counted() is None
+    begun = journal.begun()
+    assert begun is not None and begun.tokens == 2

@@ -15,7 +15,7 @@ from balancer.exchange.timeline import Limits
 from balancer.wire import openai
 from balancer.wire.dialect import Usage
 from tests.balancer.exchange.resuming import BROKEN, chunks_of, hall_of
-from tests.fakes import Hall, last_events, text_events
+from tests.fakes import Hall, a_spec, last_events, text_events
 
 
 def test_another_backend_goes_on_from_the_text_so_far_and_the_client_sees_no_seam() -> None:
@@ -121,12 +121,50 @@ def test_a_resume_spends_no_retries_and_waits_at_the_head_above_the_bounds() -> 
     assert hall.dispatcher.counts["retries"] == 0
 
 
+def test_where_nobody_else_is_who_lost_the_stream_goes_on_with_it_once() -> None:
+    hall = hall_of("a")
+    _, sink = hall.ask()
+    hall.calls[0].say("half ")
+    hall.calls[0].fail(errors.backend_cut("a", "connection reset"))
+    hall.calls[1].answer("and half")
+    assert sink.text == "half and half" and hall.dispatcher.counts["resumed"] == 1
+
+
+def test_but_not_twice() -> None:
+    hall = hall_of("a")
+    _, sink = hall.ask()
+    for call in (0, 1):
+        hall.calls[call].say("half ")
+        hall.calls[call].fail(errors.backend_cut("a", "connection reset"))
+    assert sink.code == "backend_failed" and sink.text == "half half " and len(hall.calls) == 2
+
+
 def test_with_nobody_left_to_go_on_the_client_gets_an_explicit_error_at_once() -> None:
     hall = hall_of("a")
     _, sink = hall.ask()
     hall.calls[0].say("half")
     hall.calls[0].fail(BROKEN)
     assert sink.failure is BROKEN and sink.text == "half"
+
+
+def test_nor_does_one_go_on_that_stood_still() -> None:
+    hall = hall_of("a")
+    _, sink = hall.ask()
+    hall.calls[0].say("half")
+    hall.calls[0].fail(errors.backend_timeout("a", "further token", 30.0))
+    assert sink.code == "backend_timeout" and len(hall.calls) == 1
+
+
+def test_half_an_answer_waits_for_one_that_joins() -> None:
+    hall = hall_of("a")
+    hall.join("b", alive=False)
+    _, sink = hall.ask()
+    hall.calls[0].say("half ")
+    hall.calls[0].fail(errors.backend_timeout("a", "further token", 30.0))
+    assert sink.endings == 0
+    hall.beat("b")
+    hall.calls[1].answer("and half")
+    assert sink.text == "half and half"
 
 
 def test_one_that_comes_back_in_time_goes_on_with_its_own_answer() -> None:
@@ -228,10 +266,11 @@ def test_what_broke_the_answer_is_told_and_not_why_nobody_could_go_on() -> None:
 
 def test_there_is_nothing_to_go_on_with_before_the_first_event() -> None:
     request = Hall().request()
-    assert resumption_of(request, Journal(), BROKEN) is None
+    assert resumption_of(request, Journal(), BROKEN, a_spec("a")) is None
 
 
 def test_a_failure_that_is_the_clients_own_is_none_of_another_backends_business() -> None:
     journal = Journal()
     journal.add(text_events("x"))
-    assert resumption_of(Hall().request(), journal, errors.rejected("no", None, 400)) is None
+    rejected = errors.rejected("no", None, 400)
+    assert resumption_of(Hall().request(), journal, rejected, a_spec("a")) is None

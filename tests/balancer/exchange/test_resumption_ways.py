@@ -96,10 +96,10 @@ def test_an_engine_that_told_prompt_and_answer_as_tokens_goes_on_with_exactly_th
 def test_the_request_for_the_rest_is_no_longer_the_bytes_that_came() -> None:
     journal = Journal()
     journal.add(text_events("x"))
-    resumption = resumption_of(Hall().request(raw=b'{"prompt":"hello"}'), journal, BROKEN)
+    resumption = resumption_of(Hall().request(raw=b'{"prompt":"hello"}'), journal, BROKEN, a_spec("a"))
     assert resumption is not None
     request = resumption.request_for(a_spec("b"))
-    assert (request.raw, request.body["prompt"]) == (b"", "hellox")
+    assert request is not None and (request.raw, request.body["prompt"]) == (b"", "hellox")
 
 
 def test_token_ids_outlast_more_than_one_change_of_backend() -> None:

@@ -81,16 +81,11 @@ def test_nobody_joins_one_who_said_that_nothing_shall_be_kept() -> None:
     assert len(hall.calls) == 2
 
 
-def test_who_wants_no_stream_shares_one_but_not_the_other_way_round() -> None:
+def test_a_stream_and_an_answer_in_one_piece_are_not_shared() -> None:
     hall = a_hall()
     hall.ask()
-    _, whole = hall.ask(stream=False)
-    assert len(hall.calls) == 1
-    hall.calls[0].answer("x")
-    assert whole.text == "x" and whole.endings == 1, "the door gathers it"
-    hall.ask("other", stream=False)
-    hall.ask("other")
-    assert len(hall.calls) == 3
+    hall.ask(stream=False)
+    assert len(hall.calls) == 2, "what is gathered from a stream may lack what a whole answer tells"
 
 
 def test_an_answer_in_one_piece_is_shared_in_one_piece() -> None:
@@ -150,6 +145,37 @@ def test_each_has_its_own_deadline() -> None:
     hall.calls[0].answer("x")
     assert other.text == "x"
     assert hall.dispatcher.active == 0
+
+
+def test_who_joins_is_not_bound_to_the_time_that_the_first_one_has_to_wait() -> None:
+    hall = Hall(cache=True, limits=Limits(queue_s=30.0))
+    hall.join("a", slots=1)
+    hall.ask("busy", cache="bypass")
+    _, hasty = hall.ask("q", deadline_s=2.0)
+    leader, _ = hall.ask("r", deadline_s=2.0)
+    _, patient = hall.ask("q")
+    _, heir = hall.ask("r")
+    assert leader is not None
+    leader.cancel()
+    hall.pass_time(3.0)
+    assert hasty.code == "deadline_passed" and patient.endings == heir.endings == 0
+    for call in range(3):
+        hall.calls[call].answer("x")
+    assert patient.text == heir.text == "x"
+
+
+def test_a_flight_without_its_first_one_has_the_time_of_who_comes_last() -> None:
+    hall = a_hall(request_s=10.0)
+    leader, _ = hall.ask("q")
+    _, early = hall.ask("q", deadline_s=5.0)
+    assert leader is not None
+    leader.cancel()
+    hall.pass_time(2.0)
+    _, late = hall.ask("q", deadline_s=5.0)
+    hall.pass_time(4.0)
+    assert early.code == "deadline_passed" and late.endings == 0
+    hall.calls[0].answer("x")
+    assert late.text == "x" and hall.dispatcher.active == 0
 
 
 def test_a_flight_without_its_first_one_ends_at_the_last_deadline() -> None:

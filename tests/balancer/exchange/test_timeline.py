@@ -95,6 +95,22 @@ def test_the_pace_is_the_backends_own_or_not_told() -> None:
     assert times.pace() == (None, None)
 
 
+def test_an_answer_in_one_piece_may_take_its_time_unless_the_request_says_otherwise() -> None:
+    times, whole = a_timeline(), Request("id", "t", "chat", {}, 0, stream=False)
+    assert times.backend_late(State.ASKING, "gpu", LIMITS, whole, 1000.0) is None
+    hasty = Request("id", "t", "chat", {}, 0, stream=False, first_token_s=1.0)
+    late = times.backend_late(State.ASKING, "gpu", LIMITS, hasty, 1000.0)
+    assert late is not None and late.source is Source.BACKEND
+
+
+def test_who_gave_nothing_until_the_end_is_blamed_if_it_had_time_enough() -> None:
+    times = a_timeline()
+    assert times.silent(State.ASKING, "gpu", LIMITS, times.asked_at + LIMITS.first_token_s - 0.1) is None
+    assert times.silent(State.STREAMING, "gpu", LIMITS, 1000.0) is None
+    silent = times.silent(State.ASKING, "gpu", LIMITS, times.asked_at + LIMITS.first_token_s)
+    assert silent is not None and silent.source is Source.BACKEND
+
+
 @pytest.mark.parametrize(("state", "now"), [(State.ASKING, 106.0), (State.STREAMING, 106.0)])
 def test_what_is_late_for_the_client_alone_is_not_the_backends_fault(state: State, now: float) -> None:
     request = Request("id", "t", "chat", {}, 0, first_token_s=4.0, between_tokens_s=1.0)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from balancer.exchange.unread import Unread
 
@@ -38,3 +40,17 @@ def test_of_a_stream_the_last_events_tell_usage() -> None:
     journal.add(b'data: {"type":"response.created","response":{"usage":null}}\n\n')
     journal.add(b'data: {"type":"response.completed","response":{"usage":{"input_tokens":5,"output_tokens":6}}}\n\n')
     assert journal.usage() == (5, 6)
+
+
+@given(st.integers(0, 10**6))
+def test_one_that_is_cut_short_is_no_answer(at: int) -> None:
+    body = b' {"data":[{"embedding":[0.5,-1e-3]},{"embedding":[1,2]}],"text":"}]}","usage":{"prompt_tokens":7}}'
+    with pytest.raises(ValueError):
+        Unread().add_whole(body[: at % len(body)])
+    Unread().add_whole(body + b"\n")
+
+
+@pytest.mark.parametrize("body", [b'{"data":[],}', b'{"a" 1}', b'{"a":1}{"a":2}', b'{"a":' + b"[" * 100_000])
+def test_what_no_client_could_read_is_no_answer(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        Unread().add_whole(body)

@@ -23,6 +23,13 @@ def test_models_are_listed_with_their_backends_whatever_their_state() -> None:
     assert found == {"m": ["a", "b"], "n": ["b"]}
 
 
+def test_one_that_is_configured_and_lists_no_model_may_yet_offer_any() -> None:
+    silent = a_spec("u", kind="upstream", models=())
+    for state in (State.JOINING, State.DEAD):
+        assert a_view((a_spec("a"), State.ALIVE), (silent, state)).awaits_models()
+    assert not a_view((a_spec("a"), State.ALIVE), (a_spec("u", kind="upstream"), State.DEAD)).awaits_models()
+
+
 def test_alive_comes_before_suspect_and_the_exact_endpoint_before_a_convertible_one() -> None:
     view = a_view(
         (a_spec("suspect-converted", endpoints=COMPLETIONS), State.SUSPECT),

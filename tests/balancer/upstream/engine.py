@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -85,8 +86,8 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Engine]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=BACKLOG)
+    async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Engine]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=BACKLOG, ssl=tls)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

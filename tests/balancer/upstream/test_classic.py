@@ -1,137 +1,27 @@
-"""Classic servers as they are: some close after each answer, some keep a connection, some read once and stay open."""
-
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+import errno
+import os
+import socket
+import struct
 
 import pytest
 
-from balancer.pool.backend import CLASSIC_MODEL, BackendSpec, ModelInfo, State
-from balancer.pool.registry import Registry
-from balancer.pool.transition import Registered
-from balancer.request import Request
+from balancer.pool.backend import State
 from balancer.upstream import classic as upstream_classic
-from balancer.upstream.classic import ClassicUpstream
 from balancer.wire import classic
-from balancer.wire.limits import CLASSIC_READ_BYTES
-from balancer.wire.openai import chunk_text, parse_chunk
-from balancer.wire.sse import event_data
 from tests.balancer.pool.specs import a_spec
-from tests.balancer.upstream.engine import Listener, a_closed_port
-
-Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter, "Server"], Awaitable[None]]
+from tests.balancer.upstream.classic_servers import Asked, Behaviour, Server, closes, keeps, reads_once, text
+from tests.balancer.upstream.descriptors import none_left
+from tests.balancer.upstream.engine import a_closed_port
 
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classic, "ANSWER_GAP_S", 0.05)
     monkeypatch.setattr(upstream_classic, "REDIAL_S", 0.02)
-
-
-class Server:
-    """A classic server: reads 1,024 bytes once and answers what stands behind the bar, twice over."""
-
-    def __init__(self, behaviour: Behaviour) -> None:
-        self.behaviour = behaviour
-        self.read: list[bytes] = []
-        self.connections = 0
-        self.port = 0
-        self._writers: list[asyncio.StreamWriter] = []
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._writers.append(writer)
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        with contextlib.suppress(ConnectionError):
-            await self.behaviour(reader, writer, self)
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        message = await reader.read(CLASSIC_READ_BYTES)
-        if not message:
-            return False
-        self.read.append(message)
-        head, _, prompt = message.partition(b"|")
-        writer.write(head + b"|" + prompt + b" " + prompt)
-        await writer.drain()
-        return True
-
-    @contextlib.asynccontextmanager
-    async def running(self, port: int = 0) -> AsyncIterator[Server]:
-        server = await asyncio.start_server(self.serve, "127.0.0.1", port)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            for writer in self._writers:
-                writer.transport.abort()
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=5.0)
-
-
-async def keeps(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: Server) -> None:
-    while await server.answer(reader, writer):
-        pass
-
-
-async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: Server) -> None:
-    await server.answer(reader, writer)
-    writer.close()
-
-
-async def reads_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: Server) -> None:
-    await server.answer(reader, writer)
-    while await reader.read(4096):
-        pass  # leaves it open and answers no more
-
-
-class Asked:
-    """A classic upstream with a pool that knows one classic backend."""
-
-    def __init__(self, port: int) -> None:
-        loop = asyncio.get_running_loop()
-        self.registry = Registry()
-        self.spec: BackendSpec = a_spec(
-            "old",
-            kind="classic",
-            port=port,
-            models=(ModelInfo(CLASSIC_MODEL),),
-            endpoints=frozenset({"completions"}),
-            slots=1,
-        )
-        found = self.registry.register(self.spec, loop.time())
-        assert isinstance(found, Registered)
-        self.lease_id = found.lease_id
-        self.upstream = ClassicUpstream(self.registry, loop)
-
-    def start(self, prompt: object = "hi", **changes: Any) -> tuple[Listener, Any]:
-        fields: dict[str, Any] = {
-            "id": "r1",
-            "tenant": "classic",
-            "endpoint": "completions",
-            "body": {"prompt": prompt},
-            "prompt_bytes": 2,
-        }
-        listener = Listener()
-        return listener, self.upstream.ask(self.spec, Request(**{**fields, **changes}), CLASSIC_MODEL, listener)
-
-    async def ask(self, prompt: object = "hi", **changes: Any) -> Listener:
-        listener, _ = self.start(prompt, **changes)
-        async with asyncio.timeout(10):
-            await listener.over.wait()
-        return listener
-
-
-def text(listener: Listener) -> str:
-    datas = list(event_data(listener.raw))
-    assert datas[-1] == b"[DONE]"
-    return "".join(chunk_text(c) for data in datas[:-1] for c in parse_chunk(data).choices)
 
 
 @pytest.mark.parametrize(("behaviour", "connections"), [(keeps, 1), (closes, 3)])
@@ -316,4 +206,39 @@ async def test_what_is_remembered_of_servers_is_bounded(monkeypatch: pytest.Monk
             asked.upstream.learned(str(number), keeps=True)
         assert len(asked.upstream._kept) == 3
         assert len(asked.upstream._keeps_connections) == 3
+        asked.upstream.close()
+
+
+async def test_half_an_answer_that_a_reset_ends_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classic, "ANSWER_GAP_S", 60.0)
+    heard = asyncio.Event()
+
+    async def killed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: Server) -> None:
+        writer.write((await reader.read(1024)).partition(b"|")[0] + b"|Once upon")
+        await heard.wait()
+        sock: socket.socket = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with Server(killed).running() as server, asyncio.timeout(10):
+        listener, call = Asked(server.port).start()
+        while not call._answer:
+            await asyncio.sleep(0.001)
+        heard.set()
+        await listener.over.wait()
+    assert listener.raw == b"" and listener.failure is not None
+    assert (listener.failure.code, listener.failure.retryable) == ("backend_failed", True)
+    assert "middle of an answer" in listener.failure.message
+
+
+async def test_a_dial_for_which_this_process_has_no_descriptor_is_nobodys_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(classic, "LISTEN_GRACE_S", 0.0)
+    async with Server(keeps).running() as server:
+        asked = Asked(server.port)
+        with none_left():
+            failure = (await asked.ask()).failure
+        assert failure is not None and failure.busy and os.strerror(errno.EMFILE) in failure.message
+        assert (await asked.ask()).ended
         asked.upstream.close()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import time
 from collections.abc import Callable
 
@@ -9,6 +11,7 @@ import pytest
 from balancer.upstream import connection as connections
 from balancer.upstream.connection import IDLE_MAX_S, IDLE_PER_ADDRESS_MAX, Address, Connection, ConnectionPool
 from balancer.wire import http1
+from tests.balancer.upstream.descriptors import none_left
 from tests.balancer.upstream.engine import Engine, Visit, a_closed_port
 
 GET = http1.request("GET", "/health", "h", b"")
@@ -21,6 +24,7 @@ class Guest:
         self.connection: Connection | None = None
         self.why: str | None = None
         self.unused = False
+        self.ours = False
         self.body = b""
         self.done = asyncio.Event()
         self.ready = asyncio.Event()
@@ -30,8 +34,8 @@ class Guest:
         connection.use(self, GET)
         self.ready.set()
 
-    def unreachable(self, why: str) -> None:
-        self.why = why
+    def unreachable(self, why: str, *, ours: bool = False) -> None:
+        self.why, self.ours = why, ours
         self.done.set()
 
     def received(self, body: bytes) -> None:
@@ -207,3 +211,59 @@ async def test_the_rest_of_an_answer_that_nobody_reads_is_bounded_in_time(monkey
             await gone.wait()
         assert pool.idle == 0
         assert guest.why is None
+
+
+async def test_a_dial_for_which_this_process_has_no_descriptor_is_not_held_against_the_engine() -> None:
+    pool = ConnectionPool()
+    async with Engine(fine).running() as engine:
+        with none_left():
+            guest = await visit(pool, here(engine))
+        assert guest.ours and guest.why == os.strerror(errno.EMFILE)
+        assert (await visit(pool, here(engine))).body == b'{"ok":true}'
+        pool.close()
+    assert not (await visit(pool, here(engine))).ours
+
+
+async def test_a_body_without_length_that_a_reset_cuts_short_is_not_complete() -> None:
+    guest = Guest()
+
+    async def half(v: Visit) -> None:
+        await v.send(b"HTTP/1.1 200 OK\r\n\r\n", b"half")
+        await until(lambda: guest.body == b"half")
+        v.reset()
+
+    async with Engine(half).running() as engine:
+        ConnectionPool().acquire(here(engine), guest)
+        async with asyncio.timeout(10):
+            await guest.done.wait()
+        assert guest.connection is not None and not guest.connection.answer.complete
+        assert guest.why and not guest.unused
+
+
+async def test_one_that_was_answered_before_all_of_the_request_was_read_is_not_kept() -> None:
+    pool, go_on = ConnectionPool(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        transports.append(writer.transport)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.pause_reading()
+        writer.write(b"HTTP/1.1 413 X\r\ncontent-length: 2\r\n\r\n{}")
+        await go_on.wait()
+
+    class Sender(Guest):
+        def connected(self, connection: Connection) -> None:
+            self.connection = connection
+            connection.use(self, http1.request("POST", "/v1/completions", "h", b"x" * (32 << 20)))
+
+    transports: list[asyncio.WriteTransport] = []
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    guest = Sender()
+    pool.acquire(Address("127.0.0.1", server.sockets[0].getsockname()[1]), guest)
+    async with asyncio.timeout(10):
+        await guest.done.wait()
+    assert guest.connection is not None and guest.connection.answer.status == 413
+    assert pool.idle == 0 and not guest.connection.usable
+    go_on.set()
+    server.close()
+    for transport in transports:
+        transport.abort()

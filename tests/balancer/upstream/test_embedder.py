@@ -7,7 +7,8 @@ import struct
 from typing import Any
 
 from balancer.request import Request
-from balancer.upstream.embedder import EmbedderCall, EmbedderUpstream
+from balancer.upstream.embedder import TEXTS_AHEAD, EmbedderCall, EmbedderUpstream
+from balancer.wire.embeddings import TEXTS_MAX
 from tests.balancer.pool.specs import a_spec
 from tests.balancer.upstream.encoder import FakeEncoder
 from tests.balancer.upstream.engine import Listener
@@ -53,8 +54,30 @@ async def test_without_room_it_is_busy_and_gives_back_what_it_took() -> None:
     encoder = FakeEncoder(room=2)
     _, listener = asked(encoder, input=["a", "b", "c"])
     await asyncio.sleep(0)
-    assert listener.failure is not None and listener.failure.busy and listener.failure.status == 503
+    assert listener.failure is not None and listener.failure.busy and listener.failure.status == 429
     assert [encoding.cancelled for encoding in encoder.asked] == [True, True]
+
+
+async def test_of_many_texts_few_are_with_the_encoder_at_a_time_and_all_come_back_in_order() -> None:
+    encoder = FakeEncoder(room=TEXTS_MAX)
+    _, listener = asked(encoder, input=["x" * (1 + at % 7) for at in range(TEXTS_MAX)])
+    await asyncio.sleep(0)
+    for at in range(TEXTS_MAX):
+        assert len(encoder.asked) == min(at + TEXTS_AHEAD, TEXTS_MAX)
+        encoder.asked[at].answer()
+    assert listener.ended and listener.body is not None
+    found = json.loads(listener.body)
+    assert [one["embedding"][0] for one in found["data"]] == [1.0 + at % 7 for at in range(TEXTS_MAX)]
+    assert found["usage"]["prompt_tokens"] == TEXTS_MAX
+
+
+async def test_the_rest_of_many_texts_is_not_asked_once_the_client_has_left() -> None:
+    encoder = FakeEncoder()
+    call, _ = asked(encoder, input=["x"] * 100)
+    await asyncio.sleep(0)
+    encoder.asked[0].answer()
+    call.cancel()
+    assert [encoding.cancelled for encoding in encoder.asked] == [False] + [True] * TEXTS_AHEAD
 
 
 async def test_a_text_without_a_vector_fails_the_request_once() -> None:

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from balancer.upstream.connection import ConnectionPool
-from balancer.upstream.fetch import FetchError, NotThere, fetch
+from balancer.upstream.fetch import Denied, FetchError, NotAsked, NotThere, fetch
 from balancer.upstream.resolve import resolved
 from balancer.upstream.spec import parse_upstream, with_key
+from tests.balancer.upstream.descriptors import none_left
 from tests.balancer.upstream.engine import Engine, Script, Visit, a_closed_port
 
 
@@ -35,7 +36,7 @@ async def test_a_body_comes_whole_and_the_key_goes_along() -> None:
     assert b"authorization" not in visit.head.lower()
 
 
-@pytest.mark.parametrize(("status", "error"), [(404, NotThere), (405, NotThere), (401, FetchError), (503, FetchError)])
+@pytest.mark.parametrize(("status", "error"), [(404, NotThere), (405, NotThere), (401, Denied), (503, FetchError)])
 async def test_another_status_is_an_error(status: int, error: type[Exception]) -> None:
     async def answers(v: Visit) -> None:
         await v.plain(status, b"no")
@@ -65,5 +66,12 @@ async def test_a_broken_answer_is_an_error(how: str) -> None:
 async def test_nobody_there_is_an_error() -> None:
     spec = replace(await resolved(parse_upstream("http://127.0.0.1:1")), port=await a_closed_port())
     with pytest.raises(FetchError):
+        async with asyncio.timeout(10):
+            await fetch(ConnectionPool(), spec, "/", 1000)
+
+
+async def test_what_could_not_be_dialled_for_want_of_a_descriptor_was_not_asked() -> None:
+    spec = replace(await resolved(parse_upstream("http://127.0.0.1:1")), port=await a_closed_port())
+    with none_left(), pytest.raises(NotAsked):
         async with asyncio.timeout(10):
             await fetch(ConnectionPool(), spec, "/", 1000)

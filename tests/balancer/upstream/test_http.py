@@ -187,9 +187,6 @@ async def test_a_paused_call_reads_no_more_until_it_is_resumed() -> None:
         assert len(listener.raw) > 400 * 60_000
 
 
-# --- in one piece
-
-
 async def test_an_engine_gets_the_key_that_is_its_own_and_no_other() -> None:
     async def answers(v: Visit) -> None:
         await v.stream("hi")
@@ -202,11 +199,11 @@ async def test_an_engine_gets_the_key_that_is_its_own_and_no_other() -> None:
     assert b"\r\nauthorization: bearer sk-1\r\n" in with_key and b"authorization" not in without
 
 
+# --- when the whole process may be gone
+
+
 async def hangs_up(v: Visit) -> None:
     v.writer.close()
-
-
-# --- when the whole process may be gone
 
 
 async def test_of_a_registered_backend_a_cut_connection_is_told_a_moment_later() -> None:

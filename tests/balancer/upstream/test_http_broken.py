@@ -26,7 +26,7 @@ from tests.fakes import text_events
 @pytest.mark.parametrize(
     ("status", "code", "told", "retryable", "busy"),
     [
-        (429, "backend_busy", 503, True, True),
+        (429, "backend_busy", 429, True, True),
         (500, "backend_failed", 502, True, False),
         (503, "backend_failed", 502, True, False),
         (401, "backend_failed", 502, True, False),
@@ -45,7 +45,7 @@ async def test_what_a_status_means(status: int, code: str, told: int, retryable:
     assert failure is not None
     assert (failure.code, failure.status, failure.retryable, failure.busy) == (code, told, retryable, busy)
     told_why = "too long" in failure.message
-    assert told_why is (not busy and status != 401), "what an engine says of our own key may repeat it"
+    assert told_why is (status != 401), "what an engine says of our own key may repeat it"
 
 
 @pytest.mark.parametrize(
@@ -178,6 +178,9 @@ async def test_a_connection_whose_answer_never_ends_is_given_up(monkeypatch: pyt
     assert pool.idle == 0
 
 
+# --- in one piece
+
+
 def broken_whole(name: str) -> Script:
     async def script(v: Visit) -> None:
         match name:
@@ -202,9 +205,6 @@ def broken_whole(name: str) -> Script:
     return script
 
 
-# --- in one piece
-
-
 @pytest.mark.parametrize("name", ["rst", "cut short", "cut within chunks", "endless", "status"])
 async def test_half_an_answer_is_a_failure_and_no_answer(name: str) -> None:
     pool = ConnectionPool()
@@ -213,3 +213,30 @@ async def test_half_an_answer_is_a_failure_and_no_answer(name: str) -> None:
     assert listener.body is None and not listener.ended
     assert listener.failure is not None
     assert (listener.failure.code, listener.failure.retryable) == ("backend_failed", True)
+
+
+async def test_what_comes_with_an_error_event_is_relayed_and_nothing_of_what_follows_it() -> None:
+    async def script(v: Visit) -> None:
+        await v.send(STREAM_HEAD)
+        await v.chunks(text_events("one"))
+        await asyncio.sleep(0.05)
+        await v.chunks(text_events("two") + b'data: {"error":{"message":"oom"}}\n\n' + text_events("three"))
+
+    async with Engine(script).running() as engine:
+        heard = await asked(HttpUpstream(ConnectionPool()), spec_of(engine))
+    assert heard.failure is not None and "oom" in heard.failure.message
+    assert heard.raw == text_events("one", "two")
+
+
+@pytest.mark.parametrize("junk", [b'data: {"choices": [{"te\n\n', b'data: {"choices": [[]]}\n\n', b"data: hm\n\n"])
+async def test_junk_in_mid_stream_is_a_break_and_not_relayed(junk: bytes) -> None:
+    async def script(v: Visit) -> None:
+        await v.send(STREAM_HEAD)
+        await v.chunks(text_events("one"))
+        await asyncio.sleep(0.05)
+        await v.chunks(junk)
+
+    async with Engine(script).running() as engine:
+        heard = await asked(HttpUpstream(ConnectionPool()), spec_of(engine))
+    assert heard.failure is not None and heard.failure.retryable
+    assert heard.raw == text_events("one")

@@ -3,71 +3,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from balancer.pool.load import KV_TOKENS_ASSUMED, Load
+from balancer.doors.tls import server_context
+from balancer.pool.load import Load
 from balancer.upstream import probe
 from balancer.upstream.connection import ConnectionPool
 from balancer.upstream.probe import Prober
 from balancer.upstream.resolve import resolved
 from balancer.upstream.spec import parse_upstream
-from balancer.wire.model_list import Listing
+from balancer.wire.engine_metrics import KV_TOKENS_ASSUMED
 from tests.balancer.upstream.engine import Engine, Visit
-
-MODELS = b'{"data":[{"id":"m","max_model_len":2048},{"id":"k"}]}'
+from tests.balancer.upstream.probing import MODELS, Watcher, healthy, paths, probing
+from tests.certificates import make_certificate, needs_openssl
 
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "PROBE_INTERVAL_S", 0.01)
-
-
-class Watcher:
-    def __init__(self) -> None:
-        self.listings: list[Listing] = []
-        self.verdicts: list[bool] = []
-        self.loads: list[Load | None] = []
-        self.changed = asyncio.Event()
-
-    def listed(self, listing: Listing) -> None:
-        self.listings.append(listing)
-
-    def probed(self, healthy: bool, load: Load | None) -> None:
-        self.verdicts.append(healthy)
-        self.loads.append(load)
-        self.changed.set()
-
-    async def heard(self, count: int) -> None:
-        async with asyncio.timeout(10):
-            while len(self.verdicts) < count:
-                self.changed.clear()
-                await self.changed.wait()
-
-
-@contextlib.asynccontextmanager
-async def probing(engine: Engine, *, pool: ConnectionPool | None = None) -> AsyncIterator[Watcher]:
-    watcher, pool = Watcher(), pool or ConnectionPool()
-    spec = await resolved(parse_upstream(f"http://127.0.0.1:{engine.port}"))
-    task = asyncio.ensure_future(Prober(spec, pool, watcher.listed, watcher.probed).run())
-    try:
-        yield watcher
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        pool.close()
-
-
-def paths(engine: Engine) -> list[str]:
-    return [visit.head.split()[1].decode() for visit in engine.visits]
-
-
-async def healthy(v: Visit) -> None:
-    """All is well, and there are no metrics."""
-    if b"/metrics" in v.head:
-        await v.plain(404, b"{}")
-    else:
-        await v.plain(200, MODELS if b"/v1/models" in v.head else b"{}")
 
 
 async def test_models_are_learned_first_then_health_is_asked() -> None:
@@ -150,14 +105,49 @@ async def test_an_engine_that_comes_back_is_healthy_again() -> None:
         assert len(watcher.listings) == 2, "whoever came back may be another engine"
 
 
-async def test_a_provider_over_tls_is_asked_for_its_models_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = await resolved(parse_upstream("https://127.0.0.1:9/v1"))
-    watcher = Watcher()
-    task = asyncio.ensure_future(Prober(spec, ConnectionPool(), watcher.listed, watcher.probed).run())
-    await watcher.heard(1)
-    await asyncio.sleep(0.1)  # ten intervals of those that are probed
-    assert len(watcher.verdicts) == 1
-    task.cancel()
+@contextlib.asynccontextmanager
+async def provider(url: str) -> AsyncIterator[Watcher]:
+    """Probing one over HTTPS."""
+    watcher, pool = Watcher(), ConnectionPool()
+    task = asyncio.ensure_future(
+        Prober(await resolved(parse_upstream(url)), pool, watcher.listed, watcher.probed).run()
+    )
+    try:
+        yield watcher
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        pool.close()
+
+
+async def test_a_provider_over_tls_is_asked_seldom_once_its_models_are_known() -> None:
+    async with provider("https://127.0.0.1:9/v1;model=m") as watcher:
+        await watcher.heard(1)
+        await asyncio.sleep(0.1)  # ten intervals of those that are probed
+        assert len(watcher.verdicts) == 1
+
+
+async def test_a_provider_over_tls_that_may_be_starting_is_asked_again_soon() -> None:
+    async with provider("https://127.0.0.1:9/v1") as watcher:
+        await watcher.heard(3)
+
+
+@needs_openssl
+@pytest.mark.parametrize("answer", [(200, MODELS), (401, b"{}"), (404, b"{}"), (429, b"{}")])
+async def test_a_provider_over_tls_that_has_answered_is_not_asked_again_soon(
+    answer: tuple[int, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.chain))
+    context = server_context(certificate.chain, certificate.key)
+
+    async def answers(v: Visit) -> None:
+        await v.plain(*answer)
+
+    async with Engine(answers).running(context) as engine, provider(f"https://localhost:{engine.port}") as watcher:
+        await watcher.heard(1)
+        await asyncio.sleep(0.1)
+        assert watcher.verdicts == [answer[0] == 200]
 
 
 VLLM = b"""# TYPE vllm:num_requests_running gauge

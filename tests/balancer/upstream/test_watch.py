@@ -1,88 +1,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
 
 import pytest
 
-from balancer import tasks
 from balancer.errors import ConfigError
 from balancer.pool.backend import State
-from balancer.pool.detector import PROBED
-from balancer.pool.ledger import Lease
-from balancer.pool.registry import Registry
-from balancer.pool.transition import Transition
-from balancer.upstream import probe
-from balancer.upstream.changes import UpstreamChanges
-from balancer.upstream.connection import ConnectionPool
-from balancer.upstream.spec import parse_upstream
-from balancer.upstream.watch import Watch
+from balancer.upstream import probe, watched
+from balancer.wire.model_list import Listing
 from tests.balancer.pool.specs import a_spec, join
 from tests.balancer.upstream.engine import Engine, Visit
-
-MODELS = b'{"data":[{"id":"m"}]}'
+from tests.balancer.upstream.names import Names
+from tests.balancer.upstream.watching import MODELS, Pool
 
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "PROBE_INTERVAL_S", 0.01)
-
-
-class Pool:
-    """A registry watched over, and its transitions."""
-
-    def __init__(self) -> None:
-        self.registry = Registry()
-        self.seen: list[Transition] = []
-        self.connections = ConnectionPool()
-        self.pumps = 0
-        loop = asyncio.get_running_loop()
-        self.watch = Watch(self.registry, self.connections, loop, self.apply, self.changed, PROBED)
-
-    def changed(self, transitions: Iterable[Transition]) -> None:
-        self.pumps += 1
-
-    async def add(self, text: str) -> str:
-        """Its name."""
-        upstream = parse_upstream(text)
-        await self.watch.add(upstream)
-        return upstream.name
-
-    async def settings(self, *texts: str) -> UpstreamChanges:
-        """As a reload does it."""
-        wanted = [parse_upstream(text) for text in texts]
-        return self.watch.take_over(wanted, await self.watch.resolve(self.watch.plan(wanted)))
-
-    def tick(self) -> None:
-        self.watch.advance(asyncio.get_running_loop().time())
-
-    def lease(self, name: str) -> Lease:
-        backend = self.registry.named(name)
-        assert backend is not None
-        return self.registry.ledger.lease(backend.index)
-
-    def names(self) -> set[str]:
-        return {member.spec.name for member in self.registry.members()}
-
-    def broken(self) -> list[Transition]:
-        """What would have ended streams."""
-        return [transition for transition in self.seen if transition.ends_exchanges]
-
-    def apply(self, transitions: Iterable[Transition]) -> None:
-        self.seen += transitions
-
-    def state(self, name: str) -> State | None:
-        backend = self.registry.named(name)
-        return backend.state if backend is not None else None
-
-    async def until(self, right: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not right():
-                await asyncio.sleep(0.002)
-
-    async def close(self) -> None:
-        await tasks.cancel_all()
-        self.connections.close()
 
 
 async def test_an_upstream_is_alive_once_it_answers_and_offers_what_it_says() -> None:
@@ -116,11 +50,56 @@ async def test_three_failures_in_a_row_put_it_out_and_one_answer_brings_it_back(
         await pool.close()
 
 
-async def test_a_provider_over_tls_is_believed_alive_and_judged_by_its_answers_alone() -> None:
+async def test_a_provider_over_tls_whose_models_are_named_is_believed_alive_and_judged_by_its_answers_alone() -> None:
     pool = Pool()
-    await pool.add("https://127.0.0.1:9/v1")
-    await asyncio.sleep(0.1)
-    assert pool.state("127.0.0.1:9") is State.ALIVE
+    name = await pool.add("https://127.0.0.1:9/v1;model=m")
+    await pool.until(lambda: pool.watch.trouble(name) is not None)
+    assert pool.state(name) is State.ALIVE
+    await pool.close()
+
+
+async def test_a_provider_over_tls_is_not_alive_before_it_is_known_what_it_offers() -> None:
+    pool = Pool()
+    name = await pool.add("https://127.0.0.1:9")
+    await pool.until(lambda: pool.watch.trouble(name) is not None)
+    assert pool.state(name) is State.JOINING
+    pool.watch._watched[name]._listed(Listing({"m": None}, ""))
+    assert pool.state(name) is State.ALIVE
+    pool.registry.drain(name, 0.0)
+    pool.registry.undrain(name, 0.0)
+    assert pool.state(name) is State.ALIVE
+    await pool.close()
+
+
+async def test_naming_the_models_of_a_provider_that_lists_none_makes_it_alive() -> None:
+    pool = Pool()
+    await pool.settings("https://127.0.0.1:9")
+    assert pool.state("127.0.0.1:9") is State.JOINING
+    await pool.settings("https://127.0.0.1:9;model=m")
+    assert pool.state("127.0.0.1:9") is State.ALIVE and not pool.broken()
+    await pool.close()
+
+
+async def test_one_that_lists_no_model_is_in_trouble() -> None:
+    async def bare(v: Visit) -> None:
+        await v.plain(200, b'{"data":[]}' if b"models" in v.head else b"{}")
+
+    async with Engine(bare).running() as engine:
+        pool = Pool()
+        name = await pool.add(f"http://127.0.0.1:{engine.port}")
+        await pool.until(lambda: pool.state(name) is State.ALIVE)
+        assert pool.watch.trouble(name) == "it lists no model"
+        await pool.close()
+
+
+async def test_one_address_is_told_to_be_there_twice_unless_it_is_another_protocol() -> None:
+    pool = Pool()
+    first = await pool.add("http://127.0.0.1:9")
+    await pool.add("https://127.0.0.1:9;name=tls")
+    assert pool.watch.doubled(first) is None and pool.watch.doubled("tls") is None
+    await pool.add("http://127.0.0.1:9/v1;name=again")
+    warning = pool.watch.doubled("again")
+    assert warning is not None and repr(first) in warning
     await pool.close()
 
 
@@ -154,7 +133,7 @@ async def test_a_name_that_is_taken_is_refused_whoever_holds_it() -> None:
 
 async def test_one_that_is_removed_gets_nothing_new_and_leaves_when_its_streams_have_ended() -> None:
     pool = Pool()
-    name = await pool.add("https://127.0.0.1:9")
+    name = await pool.add("https://127.0.0.1:9;model=m")
     lease = pool.lease(name)
     assert pool.watch.remove(name) == 1
     assert pool.state(name) is State.DRAINING
@@ -187,7 +166,7 @@ async def test_an_idle_one_that_is_removed_leaves_at_once_and_is_probed_no_more(
 
 async def test_a_removal_is_taken_back_with_its_drain() -> None:
     pool = Pool()
-    name = await pool.add("https://127.0.0.1:9")
+    name = await pool.add("https://127.0.0.1:9;model=m")
     lease = pool.lease(name)
     pool.watch.remove(name)
     pool.registry.undrain(name, 0.0)
@@ -200,10 +179,10 @@ async def test_a_removal_is_taken_back_with_its_drain() -> None:
 
 async def test_one_that_is_added_again_while_it_leaves_breaks_no_stream() -> None:
     pool = Pool()
-    name = await pool.add("https://127.0.0.1:9")
+    name = await pool.add("https://127.0.0.1:9;model=m")
     lease = pool.lease(name)
     pool.watch.remove(name)
-    await pool.add("https://127.0.0.1:9;slots=2")
+    await pool.add("https://127.0.0.1:9;model=m;slots=2")
     assert pool.state(name) is State.ALIVE, "the wish to drain was for the one before"
     assert not pool.broken()
     lease.release()
@@ -216,10 +195,14 @@ async def test_one_that_is_added_again_while_it_leaves_breaks_no_stream() -> Non
 
 async def test_settings_add_change_replace_and_remove_without_breaking_a_stream() -> None:
     pool = Pool()
-    await pool.settings("https://127.0.0.1:1", "https://127.0.0.1:2;name=b", "https://127.0.0.1:3;name=c")
-    by_hand = await pool.add("https://127.0.0.1:4;name=d")
+    await pool.settings(
+        "https://127.0.0.1:1;model=m", "https://127.0.0.1:2;model=m;name=b", "https://127.0.0.1:3;model=m;name=c"
+    )
+    by_hand = await pool.add("https://127.0.0.1:4;model=m;name=d")
     leases = [pool.lease(name) for name in ("127.0.0.1:1", "b", "c", by_hand)]
-    changes = await pool.settings("https://127.0.0.1:1;slots=7", "https://127.0.0.1:9;name=b", "https://127.0.0.1:5")
+    changes = await pool.settings(
+        "https://127.0.0.1:1;model=m;slots=7", "https://127.0.0.1:9;model=m;name=b", "https://127.0.0.1:5;model=m"
+    )
     assert [spec.name for spec in changes.added] == ["127.0.0.1:5"]
     assert changes.removed == ("c",)
     assert pool.names() == {"127.0.0.1:1", "b", "c", "d", "127.0.0.1:5"}
@@ -239,11 +222,47 @@ async def test_settings_add_change_replace_and_remove_without_breaking_a_stream(
 async def test_settings_that_cannot_be_change_nothing() -> None:
     pool = Pool()
     join(pool.registry, a_spec("gpu"))
-    await pool.settings("https://127.0.0.1:1")
-    for wrong in ("https://127.0.0.1:2;name=gpu", "https://nowhere.invalid"):
-        with pytest.raises(ConfigError):
-            await pool.settings(wrong)
+    await pool.settings("https://127.0.0.1:1;model=m")
+    with pytest.raises(ConfigError):
+        await pool.settings("https://127.0.0.1:2;model=m;name=gpu")
     assert pool.names() == {"gpu", "127.0.0.1:1"} and pool.state("127.0.0.1:1") is State.ALIVE
+    await pool.close()
+
+
+@pytest.mark.parametrize("options", ["", ";model=m"])
+async def test_one_whose_name_has_no_address_yet_is_dead_until_it_has(
+    options: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def healthy(v: Visit) -> None:
+        await v.plain(200, MODELS if b"models" in v.head else b"{}")
+
+    monkeypatch.setattr(watched, "LOOK_AGAIN_S", 0.01)
+    names = Names(monkeypatch)
+    async with Engine(healthy).running() as engine:
+        pool, other = Pool(), "127.0.0.1:9"
+        await pool.settings(f"http://gpu:{engine.port};name=gpu{options}", f"http://{other}")
+        assert pool.names() == {"gpu", other}, "the others serve"
+        assert "no address for gpu: " in caplog.text and "no address for gpu" in (pool.watch.trouble("gpu") or "")
+        assert pool.state("gpu") is State.DEAD
+        await pool.settings(f"http://gpu:{engine.port};name=gpu;slots=7{options}", f"http://{other}")
+        assert pool.state("gpu") is State.DEAD and not engine.visits
+        names.addresses["gpu"] = ["127.0.0.1"]
+        await pool.until(lambda: pool.state("gpu") is State.ALIVE)
+        found = pool.registry.named("gpu")
+        assert found is not None and (found.spec.host, found.spec.slots) == ("127.0.0.1", 7)
+        await pool.until(lambda: pool.watch.trouble("gpu") is None)
+        await pool.close()
+
+
+async def test_a_provider_over_tls_without_an_address_is_dead_too_and_can_be_removed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Names(monkeypatch)
+    pool = Pool()
+    await pool.settings("https://provider;model=m;name=far")
+    assert pool.state("far") is State.DEAD
+    await pool.settings()
+    assert pool.names() == set()
     await pool.close()
 
 

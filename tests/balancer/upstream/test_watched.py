@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import logging
+
+import pytest
+
 from balancer import tasks
+from balancer.errors import ConfigError
 from balancer.pool.backend import BackendSpec, ModelInfo
 from balancer.pool.load import Load
 from balancer.pool.registry import Registry
@@ -10,6 +15,8 @@ from balancer.upstream.resolve import resolved
 from balancer.upstream.spec import parse_upstream, with_key
 from balancer.upstream.watched import Watched
 from balancer.wire.model_list import Listing
+from tests.balancer.pool.specs import a_spec
+from tests.balancer.upstream.names import Names
 
 URL = "http://127.0.0.1:9"
 
@@ -24,12 +31,18 @@ class Desk:
         self.verdicts: list[tuple[int, bool]] = []
         self.ends = 0
 
-    def register(self, spec: BackendSpec) -> int:
+    def register(self, spec: BackendSpec, lease_id: int = 0) -> int:
+        if (member := self.registry.member(lease_id)) is not None and member.spec.address != spec.address:
+            self.registry.leave(lease_id, 0.0)
         found = self.registry.register(spec, 0.0)
-        assert isinstance(found, Registered)
+        if not isinstance(found, Registered):
+            raise ConfigError(found.message)
         self.specs.append(spec)
         self.ends += sum(transition.ends_exchanges for transition in found.transitions)
         return found.lease_id
+
+    def lost(self, name: str, lease_id: int) -> bool:
+        return self.registry.member(lease_id) is None
 
     def probed(self, spec: BackendSpec, lease_id: int, healthy: bool, load: Load | None) -> None:
         self.verdicts.append((lease_id, healthy))
@@ -89,3 +102,75 @@ async def test_it_is_probed_from_its_start_to_its_stop() -> None:
     found.stop()
     await tasks.cancel_all()
     assert found._task.cancelled()
+
+
+async def test_one_that_lost_its_name_has_it_again_once_that_is_free(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    found = await watched(desk, ";name=gpu")
+    desk.registry.leave(found.lease_id, 0.0)
+    rival = desk.registry.register(a_spec("gpu"), 0.0)
+    assert isinstance(rival, Registered)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            found._probed(True, None)
+    assert desk.registry.member(found.lease_id) is None
+    assert len(caplog.records) == 1 and "belongs to" in caplog.text
+    desk.registry.leave(rival.lease_id, 0.0)
+    found._probed(False, None)
+    assert desk.registry.member(found.lease_id) is None, "nobody is there"
+    found._probed(True, None)
+    member = desk.registry.named("gpu")
+    assert member is not None and member.lease_id == found.lease_id == desk.verdicts[-1][0]
+
+
+async def test_what_a_reload_says_of_one_without_its_name_is_for_later() -> None:
+    desk = Desk()
+    found = await watched(desk, ";name=gpu")
+    desk.registry.leave(found.lease_id, 0.0)
+    rival = desk.registry.register(a_spec("gpu"), 0.0)
+    assert isinstance(rival, Registered)
+    found.change(parse_upstream(URL + ";name=gpu;slots=7"))
+    desk.registry.leave(rival.lease_id, 0.0)
+    found._probed(True, None)
+    assert desk.specs[-1].slots == 7
+
+
+async def test_the_name_of_one_in_trouble_is_looked_up_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, desk = Names(monkeypatch, gpu=["127.0.0.1"]), Desk()
+    upstream = parse_upstream("http://gpu:9")
+    found = Watched(desk, upstream, await resolved(upstream), instance="one")
+    found._probed(False, None)
+    assert found._look is None, "it was looked up just now"
+    for address, host in (("127.0.0.1", "127.0.0.1"), ("127.0.0.2", "127.0.0.2"), ("", "127.0.0.2")):
+        names.addresses = {"gpu": [address]} if address else {}
+        asked, found._look_at = len(names.asked), 0.0
+        found._probed(True, None)
+        assert len(names.asked) == asked, "all is well"
+        for _ in range(3):
+            found._probed(False, None)
+        assert found._look is not None
+        await found._look
+        assert found._spec.host == found._prober.spec.host == desk.specs[-1].host == host
+        assert len(names.asked) == asked + 1
+    assert desk.specs[-1].host_header == "gpu:9" and desk.specs[-1].instance not in ("", "one")
+
+
+async def test_abilities_that_its_list_tells_are_its_own() -> None:
+    desk = Desk()
+    found = await watched(desk)
+    found._listed(Listing({"m": None}, "", frozenset({"continue_from"})))
+    assert desk.specs[-1].abilities == {"continue_from"}
+
+
+async def test_a_provider_that_answers_with_a_refusal_is_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, desk = Names(monkeypatch, far=["127.0.0.1"]), Desk()
+    upstream = parse_upstream("https://far:9;model=m")
+    found = Watched(desk, upstream, await resolved(upstream), instance="one")
+    found._prober.denied, found._look_at = True, 0.0
+    found._probed(False, None)
+    assert found._look is None
+    found._prober.denied, names.addresses["far"] = False, ["127.0.0.2"]
+    found._probed(False, None)
+    assert found._look is not None
+    await found._look
+    assert found._spec.host == "127.0.0.2"

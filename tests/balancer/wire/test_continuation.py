@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balancer.wire import openai
-from balancer.wire.continuation import COMPLETION_TOKENS, Begun, Seam, can_continue, continued, tokens_left
+from balancer.wire.continuation import COMPLETION_TOKENS, Begun, Seam, can_continue, continued, limited, tokens_left
 from balancer.wire.dialect import Usage
 from balancer.wire.openai import chunk_text, parse_chunk
 from balancer.wire.sse import event, event_data
@@ -22,12 +22,25 @@ CHAT = {"messages": [{"role": "user", "content": "hi"}]}
     [
         ({"prompt": "x", "n": 1, "tools": [], "stop": ["y"], "temperature": 1, "seed": 4}, "completions", True),
         (CHAT, "chat", True),
-        ({"prompt": ["x"]}, "completions", False),
-        ({"prompt": [1, 2]}, "completions", False),
+        ({"prompt": ["x"]}, "completions", True),
+        ({"prompt": [1, 2]}, "completions", True),
+        ({"prompt": [[1, 2]]}, "completions", True),
+        ({"prompt": ["x", "y"]}, "completions", False),
+        ({"prompt": []}, "completions", False),
+        ({}, "completions", False),
         ({"prompt": "x", "n": 2}, "completions", False),
         ({"prompt": "x", "logprobs": 0}, "completions", True),
         ({"prompt": "x", "logprobs": 1}, "completions", False),
+        ({"prompt": "x", "best_of": 1}, "completions", True),
+        ({"prompt": "x", "best_of": 2}, "completions", False),
         ({**CHAT, "tools": [{}]}, "chat", False),
+        ({**CHAT, "tools": [{}], "tool_choice": "auto"}, "chat", False),
+        ({**CHAT, "tools": [{}], "tool_choice": "none"}, "chat", True),
+        ({**CHAT, "functions": [{}], "function_call": "none"}, "chat", True),
+        ({**CHAT, "functions": [{}], "function_call": {"name": "f"}}, "chat", False),
+        ({**CHAT, "response_format": {"type": "text"}, "modalities": ["text"]}, "chat", True),
+        ({**CHAT, "response_format": {"type": "json_object"}}, "chat", False),
+        ({**CHAT, "modalities": ["text", "audio"]}, "chat", False),
         ({**CHAT, "continue_final_message": True}, "chat", False),
         ({**CHAT, "add_generation_prompt": False}, "chat", False),
         ({"input": "x"}, "responses", False),
@@ -113,7 +126,7 @@ def test_where_text_may_be_held_back_for_a_stop_string_the_text_counts_and_not_t
         ("chat", {"max_completion_tokens": 10}, 10),
         ("chat", {"max_tokens": 20, "max_completion_tokens": 10}, 10),
         ("completions", {"max_tokens": 10}, 10),
-        ("completions", {}, COMPLETION_TOKENS),
+        ("completions", {}, None),
     ],
 )
 def test_what_goes_on_as_token_ids_keeps_the_limit_of_its_first_endpoint(
@@ -124,3 +137,66 @@ def test_what_goes_on_as_token_ids_keeps_the_limit_of_its_first_endpoint(
     found, body = continued(asked, endpoint, ("token_ids",), ("chat", "completions"), begun)
     assert found == "completions" and "max_completion_tokens" not in body
     assert body["max_tokens"] == (left if left is None else left - 3)
+
+
+VLLM = ("continue_final_message", "token_ids")
+BOTH = ("chat", "completions")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "abilities", "offered", "limit"),
+    [
+        ("completions", {"prompt": "x"}, VLLM, BOTH, COMPLETION_TOKENS),
+        ("completions", {"prompt": "x"}, ("continue_final_message",), ("completions",), COMPLETION_TOKENS),
+        ("chat", CHAT, VLLM, ("completions",), COMPLETION_TOKENS),
+        ("chat", CHAT, VLLM, BOTH, None),
+        ("completions", {"prompt": "x"}, VLLM, ("chat",), None),
+        ("completions", {"prompt": "x", "max_tokens": 40}, VLLM, BOTH, 40),
+        ("completions", {"prompt": "x", "max_tokens": None}, VLLM, BOTH, None),
+        ("completions", {"prompt": "x"}, ("continue_from", *VLLM), BOTH, None),
+        ("completions", {"prompt": "x"}, (), BOTH, None),
+    ],
+)
+def test_the_limit_that_an_engine_sets_of_its_own_holds_for_the_whole_answer(
+    endpoint: str, body: dict[str, Any], abilities: tuple[str, ...], offered: tuple[str, ...], limit: int | None
+) -> None:
+    assert limited(body, endpoint, abilities, offered, BEGUN).get("max_tokens") == limit
+
+
+def test_who_gave_more_than_that_has_no_such_limit() -> None:
+    body = {"prompt": "x"}
+    assert limited(body, "completions", VLLM, BOTH, BEGUN._replace(tokens=COMPLETION_TOKENS + 1)) is body
+
+
+def test_the_one_prompt_of_a_list_is_a_prompt() -> None:
+    for prompt in ("x", ["x"]):
+        _, body = continued({"prompt": prompt}, "completions", (), ("completions",), BEGUN)
+        assert body["prompt"] == "xOnce upon"
+
+
+@pytest.mark.parametrize("prompt", [[1, 2], [[1, 2]]])
+def test_a_prompt_of_token_ids_goes_on_as_token_ids(prompt: list[Any]) -> None:
+    begun = BEGUN._replace(token_ids=[8, 9])
+    assert continued({"prompt": prompt}, "completions", VLLM, BOTH, begun)[1]["prompt"] == [1, 2, 8, 9]
+    ours = continued({"prompt": prompt}, "completions", ("continue_from",), BOTH, begun)[1]
+    assert (ours["prompt"], ours["continue_from"]["token_ids"]) == (prompt, [8, 9])
+    for abilities, offered in (((), BOTH), (VLLM, ("chat",))):
+        with pytest.raises(ValueError):
+            continued({"prompt": prompt}, "completions", abilities, offered, begun)
+    with pytest.raises(ValueError):
+        continued({"prompt": prompt, "stop": ["."]}, "completions", VLLM, BOTH, begun)
+
+
+def test_who_has_only_the_other_endpoint_goes_on_there() -> None:
+    endpoint, body = continued({"prompt": "x"}, "completions", ("continue_final_message",), ("chat",), BEGUN)
+    assert endpoint == "chat" and "prompt" not in body
+    assert [message["content"] for message in body["messages"]] == ["x", "Once upon"]
+    endpoint, body = continued({**CHAT, "max_completion_tokens": 9}, "chat", (), ("completions",), BEGUN)
+    assert (endpoint, body) == ("completions", {"prompt": "hiOnce upon", "max_tokens": 7})
+    endpoint, body = continued(CHAT, "chat", ("continue_from",), ("completions",), BEGUN)
+    assert (endpoint, body["prompt"], body["continue_from"]["text"]) == ("completions", "hi", "Once upon")
+
+
+def test_only_the_first_choices_role_was_told() -> None:
+    chunk = event(b'{"choices":[{"index":1,"delta":{"role":"assistant","content":""}}]}')
+    assert b'"role"' in Seam(BEGUN._replace(text="", tokens=0), summed=False).rewrite(chunk)

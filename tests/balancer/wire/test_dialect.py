@@ -24,3 +24,15 @@ def test_what_is_not_said_is_the_very_default_and_what_nobody_reads_is_skipped()
     delta = found.choices[0].delta
     assert delta is not None and (delta.content, delta.tool_calls is NULL) == ("a", True)
     assert found.usage is None and found.error is NULL
+
+
+def test_a_content_may_be_a_list_of_parts() -> None:
+    found = msgspec.json.decode(b'{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[]}]}}]}', type=Chunk)
+    delta = found.choices[0].delta
+    assert delta is not None and delta.content == [{"type": "thinking", "thinking": []}]
+
+
+@pytest.mark.parametrize("content", [b"5", b"{}", b"true"])
+def test_a_content_of_another_kind_is_none(content: bytes) -> None:
+    with pytest.raises(ValueError):
+        msgspec.json.decode(b'{"choices":[{"delta":{"content":' + content + b"}}]}", type=Chunk)

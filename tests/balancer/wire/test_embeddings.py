@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.wire.embeddings import TEXT_MAX_BYTES, TEXTS_MAX, embeddings_body, texts_in
+from balancer.wire.embeddings import TEXT_MAX_BYTES, TEXTS_MAX, embedding_text, embeddings_body, texts_in
 from balancer.wire.errors import RemoteProtocolError
 
 
@@ -82,6 +82,6 @@ def test_any_body_is_texts_or_refused(body: dict[str, Any]) -> None:
 @given(st.lists(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=2)))
 def test_vectors_are_told_as_they_are(vectors: list[list[float]]) -> None:
     rows = [struct.pack("<2f", *vector) for vector in vectors]
-    found = json.loads(embeddings_body(rows, "m", 9, as_base64=False))
+    found = json.loads(embeddings_body([embedding_text(row, as_base64=False) for row in rows], "m", 9))
     assert [(one["index"], one["embedding"]) for one in found["data"]] == list(enumerate(vectors))
     assert (found["object"], found["model"], found["usage"]) == ("list", "m", {"prompt_tokens": 9, "total_tokens": 9})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from balancer.wire.errors import RemoteProtocolError
 from balancer.wire.jsontext import decode_object
-from balancer.wire.limits import JSON_DEPTH_MAX
+from balancer.wire.limits import JSON_BRACKETS_MAX, JSON_DEPTH_MAX
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -85,3 +85,38 @@ def test_brackets_inside_strings_are_not_depth() -> None:
 
 def test_of_a_key_that_comes_twice_the_last_counts() -> None:
     assert decode_object(b'{"a":1,"a":2}') == {"a": 2}
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', '"\\uD83Dx"', '"\\ud800\\u0041"', '"\\udc00"', '"\\ud800", "b": 1'])
+def test_half_of_a_pair_of_surrogates_is_called_that(text: str) -> None:
+    with pytest.raises(RemoteProtocolError, match="surrogate"):
+        decode_object(f'{{"a":{text}}}\n'.encode())
+
+
+def test_what_is_cut_short_is_called_that() -> None:
+    for cut in (b'{"a":"\\ud800', b'{"a":"\\ud83d\\ude00}', b'{"a":'):
+        with pytest.raises(RemoteProtocolError, match="truncated"):
+            decode_object(cut)
+
+
+LONG = "x" * (300 << 10)
+
+
+@pytest.mark.parametrize("inner", [b"{}", b"[]", b'{"a":[]}', b'["]",{}]', b'"\\\\",[]', b'"\\"",[]'])
+def test_more_objects_and_lists_than_anybody_needs_are_refused(inner: bytes) -> None:
+    brackets = inner.count(b"{") + inner.count(b"[")
+    for count, allowed in ((JSON_BRACKETS_MAX // brackets - 2, True), (JSON_BRACKETS_MAX // brackets + 1, False)):
+        data = b'{"pad":"' + LONG.encode() + b'","many":[' + b",".join([inner] * count) + b"]}"
+        if allowed:
+            assert decode_object(data)
+            continue
+        with pytest.raises(RemoteProtocolError) as raised:
+            decode_object(data)
+        assert raised.value.code == "too_many_objects"
+
+
+@given(st.text("[{\"\\n\u00e9'", min_size=1, max_size=20))
+def test_a_prompt_that_quotes_them_is_no_such_thing(quoted: str) -> None:
+    body = {"messages": [{"content": "[{" * JSON_BRACKETS_MAX}, {"content": quoted * 1000}], quoted: LONG}
+    assert decode_object(json.dumps(body).encode()) == body
+    assert decode_object(json.dumps(body, ensure_ascii=False).encode()) == body

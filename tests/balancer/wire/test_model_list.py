@@ -68,3 +68,25 @@ def test_one_model_is_described_as_in_the_list() -> None:
     listed = json.loads(models_body({"a": 1024}, 5))["data"][0]
     assert json.loads(model_body("a", 1024, 5)) == listed
     assert (listed["id"], listed["max_model_len"], listed["created"]) == ("a", 1024, 5)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a\nb", "a\r\nINFO all is well", "a\x1b[2J", "a\x7f", "a\u2028b", "a\u202eb", "x" * 513]
+)
+def test_a_name_that_cannot_be_printed_is_left_out(name: str) -> None:
+    assert listed({"id": name}, {"id": "Größe/7B v2"}).models == {"Größe/7B v2": None}
+
+
+def test_our_own_backend_tells_what_it_can_do_and_a_balancer_does_not() -> None:
+    told = parse_listing(models_body({"a": None, "b": 7}, 1, ("continue_from", "token_ids", "unheard_of")))
+    assert told.abilities == {"continue_from", "token_ids"} and told.engine == ""
+    assert parse_listing(models_body({"a": None}, 1)).abilities == frozenset()
+
+
+@pytest.mark.parametrize("abilities", [None, 7, "token_ids", {"token_ids": 1}, [7, ["token_ids"]], []])
+def test_abilities_of_another_shape_are_none(abilities: object) -> None:
+    assert listed({"id": "m", "abilities": abilities}).abilities == frozenset()
+
+
+def test_only_what_is_told_with_every_model_is_the_servers() -> None:
+    assert listed({"id": "m", "abilities": ["token_ids"]}, {"id": "k"}).abilities == frozenset()

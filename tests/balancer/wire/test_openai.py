@@ -31,7 +31,16 @@ def test_text_is_read_from_chat_and_from_completions(text: str) -> None:
     assert text_of(chunk({"text": text})) == text
 
 
-@pytest.mark.parametrize("choice", [{"delta": {}}, {"delta": {"content": None}}, {"text": ""}, {}, None])
+PARTS = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "so"}]
+
+
+def test_of_a_content_in_parts_the_text_is_read() -> None:
+    assert text_of(chunk({"delta": {"content": PARTS}})) == "so"
+
+
+@pytest.mark.parametrize(
+    "choice", [{"delta": {}}, {"delta": {"content": None}}, {"delta": {"content": []}}, {"text": ""}, {}, None]
+)
 def test_a_chunk_without_text_says_nothing(choice: dict[str, Any] | None) -> None:
     assert text_of(chunk(choice)) == ""
 
@@ -50,6 +59,7 @@ def test_usage_and_finish_reason_are_read() -> None:
         {"content": "a", "tool_calls": None, "refusal": None, "reasoning_content": None},
         {"content": "a", "tool_calls": [], "reasoning_content": ""},
         {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": []},
     ],
 )
 def test_text_alone_is_plain(delta: dict[str, Any]) -> None:
@@ -63,6 +73,7 @@ def test_text_alone_is_plain(delta: dict[str, Any]) -> None:
         {"delta": {"function_call": {"name": "f"}}},
         {"delta": {"reasoning_content": "hm"}},
         {"delta": {"reasoning": "hm"}},
+        {"delta": {"content": PARTS}},
         {"delta": {"refusal": "no"}},
         {"delta": {"content": "a"}, "logprobs": {"content": []}},
         {"text": "a", "logprobs": {"tokens": ["a"]}},
@@ -293,3 +304,16 @@ def test_prompt_ids_are_taken_out_of_whatever_stands_around_them(choices: bytes)
     told = b'data: {"prompt_token_ids":[1],"choices":' + choices + b'}\n\ndata: {"choices":\ndata: []}\n\n'
     first, second = event_data(openai.without_prompt_ids(told))
     assert b"prompt_token_ids" not in first and json.loads(second) == {"choices": []}
+
+
+def test_events_are_well_up_to_the_first_that_is_an_error_or_no_chunk() -> None:
+    well = openai.text_event("chat", "x", "m", 1, "a") + b": ping\n\ndata: [DONE]\n\n"
+    assert not openai.until_broken(well)
+    error = openai.until_broken(well + b'data: {"error":{"message":"out of memory"}}\n\n' + well)
+    assert error == (well, "an error event", "out of memory")
+    for junk in (b'data: {"choices": [{"te\n\n', b'data: {"choices":[[]]}\n\n', b"data: oops\n\n"):
+        assert openai.until_broken(well + junk + well) == (well, "an event that cannot be read", "")
+
+
+def test_a_list_of_one_prompt_is_that_prompt() -> None:
+    assert openai.chat_from_completion({"prompt": ["x"]})["messages"] == [{"role": "user", "content": "x"}]

@@ -109,3 +109,18 @@ def test_what_we_write_can_be_read() -> None:
 def test_each_event_is_given_as_it_came(events: list[bytes], end: bytes) -> None:
     whole = [one.replace(b"\n", end) + end * 2 for one in events]
     assert list(each_event(b"".join(whole))) == whole
+
+
+def test_events_that_begin_and_end_like_the_first_are_alike() -> None:
+    splitter = EventSplitter()
+    assert splitter.alike(b": ping\n\n") and not splitter.begun
+    assert splitter.alike(b'data: {"id":"x","a":1}\n\n') and splitter.begun
+    assert splitter.alike(b'data: {"id":"x","choices":[{"b":2}]}\n\ndata: {"id":"x","c":3}\n\n')
+    for other in (b'data: {"id":"x","te\n\n', b'data: {"error":1}\n\n', b'event: a\ndata: {"id":2}\n\n', b": ping\n\n"):
+        assert not splitter.alike(other)
+
+
+def test_engines_may_end_their_lines_as_they_like() -> None:
+    splitter = EventSplitter()
+    assert splitter.alike(b'data:{"id":"x","a":1}\r\n\r\n') and splitter.alike(b'data:{"id":"x"}\r\n\r\n')
+    assert not splitter.alike(b'data:{"id":"x","b\r\n\r\n')

@@ -173,3 +173,11 @@ def test_ids_that_stand_in_one_place_only(data: bytes) -> None:
 def test_ids_before_the_text_are_left_to_whoever_reads_it() -> None:
     data = b'{"choices":[{"index":0,"token_ids":[5],"text":"a"}]}'
     assert lone_texts(data, parse_chunk(data)) is None
+
+
+def test_parts_among_texts_end_a_run() -> None:
+    parts = chat(delta={"content": [{"type": "text", "text": "b"}]})
+    first = chat("a")
+    frame = frame_of(first, parse_chunk(first))
+    assert frame is not None and run_of(frame, [first, parts], 1) == []
+    assert frame_of(parts, parse_chunk(parts)) is None

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balancer.wire import openai
 from balancer.wire.dialect import Usage
 from balancer.wire.sse import DONE, event, event_data
 from balancer.wire.whole import (
@@ -110,9 +111,15 @@ def test_reading_anything_gives_an_answer_or_a_value_error(data: bytes) -> None:
     assert isinstance(whole_text(found), str)
 
 
-@pytest.mark.parametrize("content", [None, 5, [{"type": "text", "text": "x"}]])
+@pytest.mark.parametrize("content", [None, 5, [{"type": "image_url"}, 7]])
 def test_a_content_that_is_no_text_reads_as_none(content: object) -> None:
     assert whole_text(parse_whole(body({"message": {"content": content}}))) == ""
+
+
+def test_of_a_content_in_parts_the_text_is_read_but_it_is_not_plain() -> None:
+    parts = [{"type": "thinking", "thinking": []}, {"type": "text", "text": "x"}]
+    whole = parse_whole(body({"message": {"role": "assistant", "content": parts}, "finish_reason": "stop"}))
+    assert whole_text(whole) == "x" and not is_plain_whole(whole)
 
 
 @pytest.mark.parametrize(
@@ -225,3 +232,11 @@ def test_a_whole_answer_changes_its_form_with_all_its_choices(endpoint: str) -> 
     found = parse_whole(whole_as(parse_whole(given_body), endpoint, "id-1"))
     assert [(c.index, content_of(c), c.finish_reason) for c in found.choices] == [(0, "a", "stop"), (1, "b", "length")]
     assert found.usage == USAGE and found.created == 7
+
+
+def test_token_ids_stay_where_the_endpoint_changes() -> None:
+    choice = {"index": 0, "text": "", "finish_reason": None, "token_ids": [5], "prompt_token_ids": [1]}
+    held = openai.chunk_event("completions", "x", "m", 1, [choice])
+    converted = as_endpoint(held + openai.text_event("completions", "x", "m", 1, "a"), "chat", "y", {0})
+    first, second = (openai.parse_chunk(data).choices[0] for data in event_data(converted))
+    assert (first.token_ids, first.prompt_token_ids, second.token_ids) == ([5], None, None)

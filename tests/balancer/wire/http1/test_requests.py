@@ -166,3 +166,19 @@ def test_the_default_limit_is_that_of_the_wire() -> None:
     head = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n"
     assert RequestDecoder().feed(head % BODY_MAX_BYTES) == []
     assert refusal(head % (BODY_MAX_BYTES + 1)).status == 413
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_of_a_body_that_is_coming_the_head_and_the_size_so_far_are_known_and_then_it_is_let_go(again: bool) -> None:
+    decoder = RequestDecoder()
+    head = b"POST /x HTTP/1.1\r\nHost: x\r\nX-A: b\r\nContent-Length: 6\r\n\r\n"
+    if again:
+        decoder.feed(head + b"before")
+    decoder.feed(head)
+    assert (decoder.in_body, decoder.body_bytes, decoder.headers[b"x-a"]) == (True, 0, b"b")
+    decoder.feed(b"abc")
+    headers, held = decoder.headers, decoder.body_bytes
+    assert held == 3
+    [found] = decoder.feed(b"def")
+    assert (found.body, decoder.body_bytes, decoder.in_body) == (b"abcdef", 0, False)
+    assert found.headers is headers
