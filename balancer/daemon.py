@@ -31,6 +31,8 @@ from balancer.reloader import Reread
 log = logging.getLogger("balancer")
 
 BACKLOG = 1024
+FAILURES_A_LINE = 240
+"""A sweep that fails with every tick is told of once a minute."""
 GC_THRESHOLDS = (10_000, 20, 100)
 """A request leaves no cycles behind, so there is little to be found, and looking stops everything else."""
 
@@ -78,6 +80,7 @@ class Daemon:
         self._hurry = asyncio.Event()
         self._sweeps: list[Callable[[float], object]] = []
         self._every_other_tick: list[Callable[[], None]] = []
+        self._failed_sweeps: dict[Callable[..., object], int] = {}
 
     async def serve(self) -> int:
         """Build, listen, wait for a signal, drain."""
@@ -179,10 +182,19 @@ class Daemon:
         loop.call_later(TICK_S, self._tick, loop, count + 1)  # first: whatever fails below, time goes on
         now = loop.time()
         for sweep in self._sweeps:
-            sweep(now)
+            self._guarded(sweep, now)
         if count % 2 == 0:
             for call in self._every_other_tick:
-                call()
+                self._guarded(call)
+
+    def _guarded(self, sweep: Callable[..., object], *args: float) -> None:
+        """One room's bug, which may come back with every tick, must not keep the time from the others."""
+        try:
+            sweep(*args)
+        except Exception:
+            if self._failed_sweeps.setdefault(sweep, 0) % FAILURES_A_LINE == 0:
+                log.exception("%s failed", sweep)
+            self._failed_sweeps[sweep] += 1
 
     def _say_ready(self, port: int, admin_port: int) -> None:
         config = self._config

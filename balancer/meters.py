@@ -32,8 +32,8 @@ OUTCOMES: Final = frozenset(
         "invalid_input", "invalid_key", "invalid_max_completion_tokens", "invalid_max_tokens", "invalid_messages",
         "invalid_model", "invalid_n", "invalid_resume", "invalid_stream", "invalid_timeout", "invalid_wrong",
         "line_timeout", "line_too_long", "no_proxy", "not_json", "prompt_and_messages", "request_timeout",
-        "target_too_long", "too_many_in_flight", "too_many_inputs", "too_many_messages", "transfer_coding",
-        "unknown_message",
+        "target_too_long", "too_many_in_flight", "too_many_inputs", "too_many_messages", "too_many_objects",
+        "transfer_coding", "unknown_message",
     }
 )  # fmt: skip
 """How a request can end in our own words; engines have any others."""
