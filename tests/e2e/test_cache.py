@@ -135,7 +135,7 @@ async def test_what_was_cut_cancelled_or_failed_is_not_kept(running: Pool) -> No
                 await running.balancer.until(lambda status: f"e{n}" in status.alive)  # noqa: B023 - awaited here
                 await ask(running.port, "Will it be kept?", model=f"m{n}")
                 await ask(running.port, "Will it be kept?", model=f"m{n}")
-                assert len(broken.asked) == 2
+                assert len(broken.asked) == (4 if script is dies else 2), "who was cut off may go on, once"
                 assert (await ask(running.port, "Will it be kept?", model=f"m{n}", cache="only")).code == "not_cached"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 from tests.e2e.fake_engine import DONE, HEAD, LAST_CHUNK, Wire, chunk, engine
@@ -70,6 +71,16 @@ async def test_an_engine_that_streams_its_thoughts_in_parts_is_relayed_and_blame
         assert len(found.asked) == 8, "an answer in parts is not cached"
 
 
+async def asked_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> int:
+    """The status of the answer."""
+    writer.write(request)
+    async with asyncio.timeout(40):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+        await reader.readexactly(int(length[1]) if length else 0)
+    return int(head.split(b" ", 2)[1])
+
+
 async def test_when_descriptors_run_out_requests_wait_and_no_engine_is_blamed() -> None:
     """Fault 33 on the other side: it is the balancer that cannot dial."""
     go_on = asyncio.Event()
@@ -86,18 +97,21 @@ async def test_when_descriptors_run_out_requests_wait_and_no_engine_is_blamed() 
             await program.until_ready()
             front = Balancer(program)
             await front.until(lambda status: len(status.alive) == 2)
-            idle = [await asyncio.open_connection("127.0.0.1", front.port) for _ in range(90)]
-            requests = [
-                asyncio.create_task(http(front.port, "POST", CHAT, body=asking(), timeout_s=40)) for _ in range(95)
-            ]
+            # All are let in before anybody asks: else newcomers are refused, and there is room for every dial.
+            clients = [await asyncio.open_connection("127.0.0.1", front.port) for _ in range(185)]
+            for client in clients:
+                assert await asked_on(*client, b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n") == 200
+            body = asking()
+            post = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+            request = post % (CHAT.encode(), len(body), body)
+            requests = [asyncio.create_task(asked_on(*client, request)) for client in clients[:95]]
             await program.wrote("nobody is to blame")
             go_on.set()
-            answers = await asyncio.gather(*requests)
-            assert [answer.status for answer in answers] == [200] * len(requests)
+            assert await asyncio.gather(*requests) == [200] * len(requests)
             status = await front.status()
             assert blamed(status) == 0 and status["counts"]["attempts_busy"] > 0
             assert sorted(status.alive) == ["one", "two"]
             assert {backend["breaker"]["state"] for backend in status["backends"]} == {"closed"}
-            for _, writer in idle:
+            for _, writer in clients:
                 writer.close()
         assert program.log.count("nobody is to blame") < 5
