@@ -62,6 +62,8 @@ class Failure:
 
     quoted: str = ""
     """The end of ``message``, where it is an engine's own words: they may repeat the prompt."""
+    param: str | None = None
+    """The field of the request that is wrong, where an engine tells."""
     explanation: str = ""
     """Who could have taken the request and what kept the others from it, as ASCII JSON; for who may know."""
 
@@ -191,10 +193,10 @@ def backend_timeout(name: str, what: str, after_s: float, *, own: bool = False) 
     return Failure("backend_timeout", message, source, 504, 1.0, retryable=True)
 
 
-def rejected(message: str, code: str | None, status: int) -> Failure:
+def rejected(message: str, code: str | None, status: int, param: str | None = None) -> Failure:
     """The engine refused the request for what it is; another one would, too."""
     text = message or f"the engine answered {status}"
-    return Failure(code or "rejected", text, Source.CLIENT, status, quoted=message)
+    return Failure(code or "rejected", text, Source.CLIENT, status, quoted=message, param=param)
 
 
 def _listed(names: Iterable[str], most: int = 20) -> str:

@@ -79,7 +79,8 @@ class Bench:
     def proxies(self) -> str:
         """What everything that is installed costs, after the engines themselves; and how often HAProxy's price that is.
 
-        All run at once and are asked in turn, round after round: so what else the machine does meets all of them.
+        They are asked in turn, round after round, so that what else the machine does meets all of them; who is not asked
+        stands still, since a probe or an embedder that is behind would take the time of others.
         """
         engines = [free_port(), free_port()]
         rounds: dict[str, list[Figures]] = {}
@@ -91,8 +92,10 @@ class Bench:
                 direct = self._measured(engines[0], None, children_apart=False)
                 uvloop.run(direct.http(warm_up=number == 0))
                 found = {"direct": direct.figures}
-                for target, pid in running:
-                    found |= self._target(target, pid, warm_up=number == 0)
+                for target, process in running:
+                    process.go_on()
+                    found |= self._target(target, process.pid, warm_up=number == 0)
+                    process.pause()
                 for name, figures in found.items():
                     for quantile in ("p50_ms", "p99_ms"):
                         if quantile in figures:
@@ -105,8 +108,8 @@ class Bench:
             tables.append(report.table(ratios, report.RATIOS))
         return "\n\n".join(tables)
 
-    def _started(self, targets: Sequence[Target], stack: ExitStack) -> Iterator[tuple[Target, int]]:
-        """Each that is asked for and installed, with its process, once it answers."""
+    def _started(self, targets: Sequence[Target], stack: ExitStack) -> Iterator[tuple[Target, Running]]:
+        """Each that is asked for and installed, paused once it answers."""
         for target in targets:
             if self._only is not None and target.name not in self._only:
                 continue
@@ -117,7 +120,8 @@ class Bench:
             running = stack.enter_context(Running(target.command, self._cpus[0]))
             running.listens(target.port)
             uvloop.run(_ready(target))
-            yield target, running.pid
+            running.pause()
+            yield target, running
 
     def streams(self, shapes: Sequence[streams.Held]) -> dict[str, Figures]:
         """Rows of the table of many open streams; each has a process of its own."""

@@ -28,9 +28,9 @@ class Answer(NamedTuple):
     headers: Headers = ()
 
 
-def error_answer(status: int, message: str, code: str, headers: Headers = ()) -> Answer:
+def error_answer(status: int, message: str, code: str, headers: Headers = (), *, param: str | None = None) -> Answer:
     """An error in OpenAI's shape."""
-    return Answer(status, openai.error_body(message, type_of(status), code), headers)
+    return Answer(status, openai.error_body(message, type_of(status), code, param), headers)
 
 
 def failure_answer(failure: Failure, headers: Headers = ()) -> Answer:
@@ -42,7 +42,7 @@ def failure_answer(failure: Failure, headers: Headers = ()) -> Answer:
     headers += _OF_STATUS.get(failure.status, ())
     if failure.explanation:
         headers += (("x-balancer-explain", failure.explanation),)
-    return error_answer(failure.status, failure.message, failure.code, headers)
+    return error_answer(failure.status, failure.message, failure.code, headers, param=failure.param)
 
 
 class Pending(Protocol):

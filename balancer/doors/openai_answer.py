@@ -117,14 +117,17 @@ class OpenAIAnswer:
                 self._connection.respond_with(_WHOLE_FIELDS + fields_of(self._opening), body)
 
     def failed(self, failure: Failure) -> None:
-        self.exchange = None
+        exchange, self.exchange = self.exchange, None
         if self._head_sent:
             self._finish(self._error_event(failure))
             return
-        self._connection.respond(failure_answer(failure, facts_of(self._opening)))
+        opening = self._opening
+        if opening is None and exchange is not None and exchange.backend:  # nobody answered: who was asked last
+            opening = Opening(exchange.backend, exchange.cache_part, exchange.attempts)
+        self._connection.respond(failure_answer(failure, facts_of(opening)))
 
     def _error_event(self, failure: Failure) -> bytes:
-        return event(openai.error_body(failure.message, failure.type, failure.code))
+        return event(openai.error_body(failure.message, failure.type, failure.code, failure.param))
 
     # --- Pending
 

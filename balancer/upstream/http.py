@@ -90,6 +90,7 @@ class HttpUpstream:
             stream=stream,
             endpoint=endpoint,
             settles_s=settles_s,
+            tells_end=bool(spec.abilities) and endpoint != "responses",
         )
 
     def _target(self, spec: BackendSpec) -> Target:
@@ -110,20 +111,8 @@ class HttpCall:
     """One request at one engine; a `balancer.exchange.ports.Call` and the user of a connection."""
 
     __slots__ = (
-        "_address",
-        "_connection",
-        "_connections",
-        "_is_done",
-        "_name",
-        "_over",
-        "_parts",
-        "_parts_bytes",
-        "_paused",
-        "_receiver",
-        "_request",
-        "_settles_s",
-        "_splitter",
-        "_wants_stream",
+        "_address", "_before", "_connection", "_connections", "_is_done", "_last", "_name", "_over", "_parts",
+        "_parts_bytes", "_paused", "_receiver", "_request", "_settles_s", "_splitter", "_tells_end", "_wants_stream",
     )  # fmt: skip
 
     def __init__(
@@ -137,11 +126,16 @@ class HttpCall:
         stream: bool,
         endpoint: str = "",
         settles_s: float = 0.0,
+        tells_end: bool = False,
     ) -> None:
+        """``tells_end``: the engine is known to give a reason at the end of every answer."""
         self._connections = connections
         self._settles_s = settles_s
         self._is_done = responses.is_done if endpoint == "responses" else _is_done
         self._wants_stream = stream
+        self._tells_end = tells_end
+        self._before = self._last = b""
+        """The events that came last: usage may stand between the reason and the end."""
         self._address = address
         self._name = name
         self._request = request
@@ -247,6 +241,10 @@ class HttpCall:
                 # A response ends otherwise, but clients would take this for a clean end: it is not relayed.
                 self._fail(errors.backend_failed(self._name, "its stream ended before the answer did"))
                 return
+            if done and self._tells_end and not openai.ends_well(self._before + self._last + events):
+                self._lied(events)
+                return
+            self._before, self._last = self._last, events
             self._receiver.on_events(events)
             if self._over:
                 return  # the receiver cancelled
@@ -255,6 +253,13 @@ class HttpCall:
                 return
         if complete:
             self._fail(errors.backend_cut(self._name, "its stream ended before the answer did"))
+
+    def _lied(self, events: bytes) -> None:
+        """A clean end without a reason, or with one that says that the engine gave up."""
+        if before := events[: events.rfind(b"data:", 0, events.rfind(b"[DONE]"))]:
+            self._receiver.on_events(before)
+        if not self._over:
+            self._fail(errors.backend_failed(self._name, "its stream ended before the answer did"))
 
     def _broken_in(self, events: bytes, begun: bool) -> bool:
         """An engine that breaks inside a stream says so in an event, or writes what is none. What stands before it goes
@@ -274,11 +279,11 @@ class HttpCall:
         return True
 
     def _refused(self, status: int, headers: dict[bytes, bytes]) -> None:
-        message, code = openai.error_in(b"".join(self._parts)[:ERROR_BODY_MAX_BYTES])
+        message, code, param = openai.error_in(b"".join(self._parts)[:ERROR_BODY_MAX_BYTES])
         if status == 429 or (status == 503 and b"retry-after" in headers):
             self._fail(errors.backend_busy(self._name, _retry_after_s(headers), message))
         elif status in _PASSED_ON:
-            self._fail(errors.rejected(message, code, status))
+            self._fail(errors.rejected(message, code, status, param))
         elif status == 200:
             expected = "event stream" if self._wants_stream else "answer of a sane size"
             self._fail(errors.backend_failed(self._name, f"an answer that is no {expected}"))

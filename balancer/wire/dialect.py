@@ -105,6 +105,7 @@ class ErrorFields(msgspec.Struct):
     message: str = ""
     type: str | None = None
     code: str | int | None = None
+    param: Any = None
 
 
 class ErrorBody(msgspec.Struct):

@@ -27,6 +27,10 @@ _WITH_USAGE: Final = {"include_usage": True}
 
 _ABSENT: Final = frozenset({b"null", b"[]", b'""'})
 """Some engines write every field they know into every chunk."""
+_FINISH: Final = b'"finish_reason"'
+_REASON_MAX_BYTES: Final = 64
+_GAVE_UP: Final = frozenset({b"abort", b"error"})
+"""What vLLM and SGLang write when they end an answer that is not done."""
 _chunk_decoder = msgspec.json.Decoder(Chunk)
 
 
@@ -230,19 +234,31 @@ def streamed_choice(
     return {**choice, "delta": delta}
 
 
+def ends_well(tail: bytes) -> bool:
+    """Whether the last of these events of one answer, its closing ones, tell a reason why it ended, and a good one."""
+    at = tail.rfind(_FINISH)
+    while at >= 0:
+        told = tail[at + len(_FINISH) : at + len(_FINISH) + _REASON_MAX_BYTES].lstrip(b": \t")
+        if told.startswith(b'"'):
+            return told[1:].partition(b'"')[0] not in _GAVE_UP
+        at = tail.rfind(_FINISH, 0, at)
+    return False
+
+
 def error_body(message: str, type: str, code: str | None, param: str | None = None) -> bytes:
     """OpenAI's error object."""
     return _encode({"error": {"message": message, "type": type, "param": param, "code": code}})
 
 
-def error_in(body: bytes) -> tuple[str, str | None]:
-    """Message and code of an engine's error answer, in whichever shape engines use; empty if there is none."""
+def error_in(body: bytes) -> tuple[str, str | None, str | None]:
+    """Message, code and param of an engine's error answer, in whichever shape engines use; empty if there is none."""
     try:
         parsed = msgspec.json.decode(body, type=ErrorBody)
     except (ValueError, RecursionError):
-        return "", None
+        return "", None, None
     if isinstance(parsed.error, ErrorFields):
         code = parsed.error.code if isinstance(parsed.error.code, str) else parsed.error.type
-        return parsed.error.message, code
+        param = parsed.error.param if isinstance(parsed.error.param, str) else None
+        return parsed.error.message, code, param
     detail = parsed.detail if isinstance(parsed.detail, str) else ""
-    return parsed.error or parsed.message or detail, None
+    return parsed.error or parsed.message or detail, None, None

@@ -36,7 +36,7 @@ class Amount:
     slow_streams: int
 
 
-FULL = Amount(rounds=5, seconds=2, paced=800, short=6000, streams=320, slow_streams=128)
+FULL = Amount(rounds=4, seconds=2, paced=800, short=6000, streams=320, slow_streams=128)
 QUICK = Amount(rounds=1, seconds=2, paced=800, short=4000, streams=400, slow_streams=128)
 
 

@@ -19,6 +19,7 @@ from scripts.compiled_copy import PROGRAM, is_fresh
 
 START_S = 60.0
 STOP_S = 10.0
+SETTLES_S = 0.5
 ROUTER_PYTHON = "ROUTER_PYTHON"
 """The variable that names the Python in whose environment sglang-router and vllm-router are installed: they want their
 own, since what they need is no part of this project."""
@@ -179,10 +180,20 @@ class Running:
             time.sleep(0.05)
         raise TimeoutError(f"nothing listens on port {port}")
 
+    def pause(self) -> None:
+        """Let it and its children stand still."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let them run again; what they catch up with at once is done when this returns."""
+        os.killpg(self.pid, signal.SIGCONT)
+        time.sleep(SETTLES_S)
+
     def __enter__(self) -> Running:
         return self
 
     def __exit__(self, *_: object) -> None:
+        os.killpg(self.pid, signal.SIGCONT)
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(STOP_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -240,3 +241,21 @@ async def test_junk_in_mid_stream_is_a_break_and_not_relayed(junk: bytes) -> Non
         heard = await asked(HttpUpstream(ConnectionPool()), spec_of(engine))
     assert heard.failure is not None and heard.failure.retryable
     assert heard.raw == text_events("one")
+
+
+@pytest.mark.parametrize(
+    "end", [b'{"choices":[{"delta":{"content":"b"},"finish_reason":null}]}', b'{"choices":[{"finish_reason":"abort"}]}']
+)
+async def test_an_end_without_a_reason_is_a_break_where_the_engine_always_tells_one(end: bytes) -> None:
+    async def ends(v: Visit) -> None:
+        first = b'data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}\n\n'
+        await v.send(STREAM_HEAD)
+        await v.chunks(first, b"data: " + end + b"\n\n", b"data: [DONE]\n\n")
+        await v.send(b"0\r\n\r\n")
+
+    async with Engine(ends).running() as engine:
+        known = replace(spec_of(engine), abilities=frozenset({"continue_final_message"}))
+        told = await asked(HttpUpstream(ConnectionPool()), known)
+        assert told.failure is not None and told.failure.code == "backend_failed"
+        told = await asked(HttpUpstream(ConnectionPool()), spec_of(engine))
+        assert told.failure is None, "of others it is not known"

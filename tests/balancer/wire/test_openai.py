@@ -289,7 +289,13 @@ def test_our_errors_have_openais_shape() -> None:
     ],
 )
 def test_the_error_of_an_engine_is_found_whatever_its_shape(body: bytes, error: tuple[str, str | None]) -> None:
-    assert openai.error_in(body) == error
+    assert openai.error_in(body) == (*error, None)
+
+
+def test_the_field_that_an_engine_complains_of_is_told() -> None:
+    body = b'{"error":{"message":"too hot","type":"BadRequestError","param":"temperature","code":400}}'
+    assert openai.error_in(body) == ("too hot", "BadRequestError", "temperature")
+    assert openai.error_in(body.replace(b'"temperature"', b'["a"]')) == ("too hot", "BadRequestError", None)
 
 
 def test_usage_that_was_not_counted_is_none() -> None:
