@@ -79,8 +79,8 @@ class Bench:
     def proxies(self) -> str:
         """What everything that is installed costs, after the engines themselves; and how often HAProxy's price that is.
 
-        They are asked in turn, round after round, so that what else the machine does meets all of them; who is not asked
-        stands still, since a probe or an embedder that is behind would take the time of others.
+        They are asked in turn, round after round, so that what else the machine does meets all of them. Who is not
+        asked stands still: an embedder that is behind would take the time of others.
         """
         engines = [free_port(), free_port()]
         rounds: dict[str, list[Figures]] = {}

@@ -292,12 +292,6 @@ def test_the_error_of_an_engine_is_found_whatever_its_shape(body: bytes, error: 
     assert openai.error_in(body) == (*error, None)
 
 
-def test_the_field_that_an_engine_complains_of_is_told() -> None:
-    body = b'{"error":{"message":"too hot","type":"BadRequestError","param":"temperature","code":400}}'
-    assert openai.error_in(body) == ("too hot", "BadRequestError", "temperature")
-    assert openai.error_in(body.replace(b'"temperature"', b'["a"]')) == ("too hot", "BadRequestError", None)
-
-
 def test_usage_that_was_not_counted_is_none() -> None:
     chunk = parse_chunk(b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":null,"total_tokens":null}}')
     assert chunk.usage is None

@@ -22,3 +22,9 @@ from balancer.wire import openai
 )
 def test_an_answer_ends_well_with_a_reason_and_not_because_the_engine_gave_up(tail: bytes, well: bool) -> None:
     assert openai.ends_well(tail) is well
+
+
+def test_the_field_that_an_engine_complains_of_is_told() -> None:
+    body = b'{"error":{"message":"too hot","type":"BadRequestError","param":"temperature","code":400}}'
+    assert openai.error_in(body) == ("too hot", "BadRequestError", "temperature")
+    assert openai.error_in(body.replace(b'"temperature"', b'["a"]')) == ("too hot", "BadRequestError", None)
