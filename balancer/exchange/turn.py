@@ -107,7 +107,7 @@ class Turn:
             if isinstance(found, Lease):
                 self._owner.leased(found)
                 return
-            if isinstance(found, NoBackend) and not (self._resume and self._may_end(found.reason)):
+            if isinstance(found, NoBackend) and not (self._resume and self._waits_out(found.reason)):
                 self._owner.fail(self.last_failure or self._nobody(found.reason))
                 return
         if self._until is None:  # set once: backends that answer 429 over and over do not begin the wait anew
@@ -144,7 +144,7 @@ class Turn:
         self.excluded -= again
         return bool(again)
 
-    def _may_end(self, reason: NoBackendReason) -> bool:
+    def _waits_out(self, reason: NoBackendReason) -> bool:
         """Whether who has half an answer waits this out: somebody may come, or come back."""
         if reason is not NoBackendReason.EXCLUDED:
             return reason is NoBackendReason.UNAVAILABLE
